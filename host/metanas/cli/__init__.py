@@ -1,0 +1,1 @@
+"""The commands `metanas` and `metanas-profile`."""

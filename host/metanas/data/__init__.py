@@ -1,0 +1,1 @@
+"""Episodes from images."""

@@ -1,0 +1,1 @@
+"""Find and reach a device."""

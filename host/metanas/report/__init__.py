@@ -1,0 +1,1 @@
+"""Tables in the terminal and one self-contained HTML page."""

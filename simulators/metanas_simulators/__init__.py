@@ -1,0 +1,1 @@
+"""Devices that are computed instead of measured."""
