@@ -28,6 +28,10 @@ class InvalidMeasurementError(MetanasError):
     """A measurement that arrived lacks a field or holds an impossible value."""
 
 
+class InvalidSettingsError(MetanasError):
+    """A setting of the timer is unknown or out of range."""
+
+
 class ProtocolError(MetanasError):
     """The peer sent something that is not a valid message."""
 
@@ -50,3 +54,7 @@ class MeasurementFailedError(MetanasError):
 
 class PortInUseError(MetanasError):
     """The agent cannot listen where it was told to."""
+
+
+class UnsafeAddressError(MetanasError):
+    """The agent was told to listen where strangers could reach it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar
 
 from metanas_agent.errors import InvalidLayerError
@@ -36,11 +37,11 @@ class LayerSpec(ABC):
     op: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "int" and (type(value) is not int or value < 1):
+        for name in _sizes(type(self)):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
                 raise InvalidLayerError(
-                    f"{self.op} layer: {field.name} is {value!r}",
+                    f"{self.op} layer: {name} is {value!r}",
                     hint="use an integer of 1 or more",
                 )
         dtype = getattr(self, "dtype", "float32")
@@ -81,6 +82,11 @@ class LayerSpec(ABC):
 
     def __str__(self) -> str:
         return self.key
+
+
+@cache
+def _sizes(layer: type[LayerSpec]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(layer) if field.type == "int")
 
 
 @dataclass(frozen=True, slots=True)

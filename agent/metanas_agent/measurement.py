@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -76,8 +76,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         for name in _TIMES:
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
                 raise self._invalid(name)
         for name in ("samples", "repeats", "method"):
             value = getattr(self, name)
@@ -87,10 +86,7 @@ class Measurement:
             if not isinstance(getattr(self, name), str):
                 raise self._invalid(name)
         for name in ("clock_mhz_before", "clock_mhz_after", "temperature_c"):
-            value = getattr(self, name)
-            if value is not None and (
-                not isinstance(value, (int, float)) or not math.isfinite(value)
-            ):
+            if getattr(self, name) is not None and not _is_number(getattr(self, name)):
                 raise self._invalid(name)
         if self.throttled is not None and type(self.throttled) is not int:
             raise self._invalid("throttled")
@@ -131,3 +127,8 @@ class Measurement:
             return cls(**values)
         except TypeError as error:
             raise InvalidMeasurementError(f"measurement is incomplete: {error}") from error
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

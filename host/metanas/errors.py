@@ -6,11 +6,13 @@ from metanas_agent.errors import (
     FrameTooLargeError,
     InvalidLayerError,
     InvalidMeasurementError,
+    InvalidSettingsError,
     MeasurementFailedError,
     MetanasError,
     PortInUseError,
     ProtocolError,
     RuntimeUnavailableError,
+    UnsafeAddressError,
     VersionMismatchError,
 )
 
@@ -25,12 +27,15 @@ __all__ = [
     "DataNotFoundError",
     "DeviceBusyError",
     "DeviceError",
+    "DeviceProfileError",
     "DivergenceError",
     "EmptyClassError",
     "ExportError",
     "FrameTooLargeError",
+    "InvalidEpisodeError",
     "InvalidLayerError",
     "InvalidMeasurementError",
+    "InvalidSettingsError",
     "MeasurementFailedError",
     "MetanasError",
     "MissingRowsError",
@@ -40,9 +45,12 @@ __all__ = [
     "RunFolderError",
     "RuntimeUnavailableError",
     "SettingsMismatchError",
+    "SplitMismatchError",
     "TableError",
     "TableMismatchError",
+    "UnknownDataSetError",
     "UnknownDeviceError",
+    "UnsafeAddressError",
     "UnsupportedError",
     "VersionMismatchError",
     "WorkerError",
@@ -55,6 +63,10 @@ class DeviceError(MetanasError):
 
 class UnknownDeviceError(DeviceError):
     """No device of that name is known."""
+
+
+class DeviceProfileError(DeviceError):
+    """A device's TOML file makes no sense."""
 
 
 class AgentUnreachableError(DeviceError):
@@ -97,12 +109,24 @@ class DataError(MetanasError):
     """A data set cannot be used."""
 
 
+class InvalidEpisodeError(DataError):
+    """Ways, shots and queries that make no task."""
+
+
+class UnknownDataSetError(DataError):
+    """No data set has that name."""
+
+
 class DataNotFoundError(DataError):
     """The data set's files are not where they were looked for."""
 
 
 class ArchiveError(DataError):
     """An archive or an image in it is broken."""
+
+
+class SplitMismatchError(DataError):
+    """The files do not hold the classes that the data set's split says."""
 
 
 class EmptyClassError(DataError):

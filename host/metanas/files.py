@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -50,23 +50,34 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Add one line to a journal; only this line can be lost by a kill."""
+    """Add one line to a journal; only this line can be lost by a kill.
+
+    A last line that an earlier kill has torn is cut off first.
+    """
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    with path.open("ab") as stream:
+    with path.open("ab+") as stream:
+        _cut_torn_line(stream)
         stream.write(line.encode())
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The whole lines of a journal; a last line torn by a kill is cut off the file."""
+    """The whole lines of a journal; a last line torn by a kill, or being written, is left out."""
     if not path.exists():
         return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def _cut_torn_line(stream: BinaryIO) -> None:
+    end = stream.seek(0, os.SEEK_END)
+    if not end:
+        return
+    stream.seek(end - 1)
+    if stream.read(1) != b"\n":
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
 
 
 def _umask() -> int:

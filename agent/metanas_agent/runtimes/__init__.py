@@ -1,1 +1,10 @@
-"""Runtimes that can time a layer, one file each; probed in a child process."""
+"""Runtimes that can time a layer, one file each; loaded and tried only in a child process."""
+
+from metanas_agent.runtimes.runtime import (
+    RUNTIMES,
+    Model,
+    Runtime,
+    load_runtime,
+)
+
+__all__ = ["RUNTIMES", "Model", "Runtime", "load_runtime"]

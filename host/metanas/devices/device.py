@@ -25,9 +25,10 @@ class DeviceDescription:
         cores: usable cores.
         system: operating system and release, or the simulator and its version.
         runtimes: name to version of what can run a layer there.
-        unavailable: name to reason of what cannot.
         source: `measured` or `simulated`.
         agent_version: version of the agent or simulator package.
+        unavailable: name to reason of what cannot run a layer there.
+        memory_bytes: memory of the whole machine, None if unknown.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DeviceDescription:
     source: str
     agent_version: str
     unavailable: dict[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,50 @@
-"""Few-shot learning: inner loop, outer loop."""
+"""Few-shot learning: inner loop, outer loop, evaluation (MAML++)."""
+
+from metanas.meta.checkpoint import Checkpoint, check_same_settings, load_checkpoint
+from metanas.meta.evaluation import QUERY_NORMS, Accuracy, adapted_weights, evaluate, evaluate_loss
+from metanas.meta.inner_loop import (
+    MetaLoss,
+    QueryNorm,
+    inner_loop,
+    meta_loss,
+    norms_at,
+    query_logits,
+    support_statistics,
+)
+from metanas.meta.outer_loop import (
+    Chooser,
+    Fixed,
+    Observer,
+    TrainingFiles,
+    TrainingPlan,
+    meta_train,
+)
+from metanas.meta.parameters import MetaParameters, initialise
+from metanas.meta.schedule import OuterSettings
+
+__all__ = [
+    "QUERY_NORMS",
+    "Accuracy",
+    "Checkpoint",
+    "Chooser",
+    "Fixed",
+    "MetaLoss",
+    "MetaParameters",
+    "Observer",
+    "OuterSettings",
+    "QueryNorm",
+    "TrainingFiles",
+    "TrainingPlan",
+    "adapted_weights",
+    "check_same_settings",
+    "evaluate",
+    "evaluate_loss",
+    "initialise",
+    "inner_loop",
+    "load_checkpoint",
+    "meta_loss",
+    "meta_train",
+    "norms_at",
+    "query_logits",
+    "support_statistics",
+]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metanas.spaces.network import Network
 
 A = TypeVar("A", bound=Architecture)
+Number = TypeVar("Number", np.int64, np.float64)
 
 Genes = NDArray[np.int64]
 """(architectures, genes): one row an architecture. Genes that do not matter are 0."""
@@ -94,7 +95,15 @@ class SearchSpace(ABC, Generic[A]):
 
     @abstractmethod
     def largest(self) -> A:
-        """The architecture whose parameters contain every other's: the super-network itself."""
+        """The architecture with the most of everything, which progressive shrinking starts from."""
+
+    @abstractmethod
+    def corners(self) -> tuple[A, ...]:
+        """Architectures whose parameters together are the super-network's."""
+
+    @abstractmethod
+    def cheapest(self, costs: NDArray[np.float64]) -> A:
+        """The architecture with the least sum of a cost a layer (aligned to `all_layers`)."""
 
     def encode(self, architectures: Sequence[A]) -> Genes:
         """Genes of many architectures, shape (architectures, genes)."""
@@ -146,10 +155,10 @@ class SearchSpace(ABC, Generic[A]):
             genes, np.array([layer.size_bytes for layer in self.all_layers])
         )
 
-    def sum_over_layers(self, genes: Genes, values: NDArray[np.generic]) -> NDArray[np.int64]:
+    def sum_over_layers(self, genes: Genes, values: NDArray[Number]) -> NDArray[Number]:
         """Sum a value a layer (aligned to `all_layers`) over each architecture's layers."""
         padded = np.append(values, 0)  # index -1, an empty slot, adds nothing
-        total: NDArray[np.int64] = padded[self.layer_indices(genes)].sum(axis=1)
+        total: NDArray[Number] = padded[self.layer_indices(genes)].sum(axis=1)
         return total
 
     def check(self, genes: Genes) -> None:

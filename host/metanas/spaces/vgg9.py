@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,9 @@ class VGG9Space(SearchSpace[VGG9Architecture]):
         global_expansion: whether the channels of every layer are searched. In VGG9 each layer is
             a block of its own, so without it (table 2) all layers keep the base channels.
         adaptive_depth: whether fewer than four layers are allowed (adaptive number of layers).
+
+    Raises:
+        ArchitectureError: the down-sampling is unknown.
     """
 
     name = "vgg9"
@@ -81,6 +84,11 @@ class VGG9Space(SearchSpace[VGG9Architecture]):
         adaptive_depth: bool = True,
     ) -> None:
         super().__init__(input_shape=input_shape, ways=ways)
+        if downsampling not in get_args(Downsampling):
+            raise ArchitectureError(
+                f"vgg9: unknown downsampling {downsampling!r}",
+                hint=f"choose from {', '.join(get_args(Downsampling))}",
+            )
         self.downsampling = downsampling
         self.pool = pool
         self.global_expansion = global_expansion
@@ -176,6 +184,43 @@ class VGG9Space(SearchSpace[VGG9Architecture]):
     def largest(self) -> VGG9Architecture:
         """All layers with the largest kernel and the most channels, ReLU."""
         return self.chain(max(self.channels), max(KERNELS))
+
+    def corners(self) -> tuple[VGG9Architecture, ...]:
+        """The largest network of each depth: each has a classifier of its own."""
+        layer = self.largest().layers[0]
+        return tuple(VGG9Architecture((layer,) * depth) for depth in self.depths)
+
+    def cheapest(self, costs: NDArray[np.float64]) -> VGG9Architecture:
+        """By dynamic programming over the channels between layers, so exact.
+
+        Args:
+            costs: one cost a layer, aligned to `all_layers`.
+        """
+        *conv_tables, head_table = self._rows[1]
+        reach = np.zeros(1)  # least cost of reaching each number of channels
+        back: list[NDArray[np.int64]] = []
+        best, best_cost = np.zeros(len(self.cardinalities), np.int64), np.inf
+        for position, table in enumerate(conv_tables):
+            through = (reach.reshape(-1, 1, 1, 1) + costs[table]).transpose(2, 0, 1, 3)
+            flat = through.reshape(len(self.channels), -1)
+            back.append(np.stack(np.unravel_index(flat.argmin(1), through.shape[1:]), axis=1))
+            reach = flat.min(1)
+            if position + 1 in self.depths:
+                depth = self.depths.index(position + 1)
+                totals = reach + costs[head_table[depth]]
+                if totals.min() < best_cost:
+                    best_cost = float(totals.min())
+                    best = self._trace(back, int(totals.argmin()), depth)
+        return self.from_genes(best)
+
+    def _trace(self, back: list[NDArray[np.int64]], channels: int, depth: int) -> Genes:
+        genes = np.zeros(len(self.cardinalities), np.int64)
+        genes[0] = depth
+        for position in reversed(range(len(back))):
+            channels_in, kernel, activation = back[position][channels]
+            genes[_at(position)] = kernel, channels, activation
+            channels = int(channels_in)
+        return genes
 
     def layers(self, architecture: VGG9Architecture) -> tuple[LayerSpec, ...]:
         """The convolutions, then the head."""

@@ -1,0 +1,53 @@
+"""What this machine is, and which runtimes work on it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+from metanas_agent import __version__
+from metanas_agent.child import Worker
+from metanas_agent.errors import MetanasError
+from metanas_agent.layers import ConvLayer
+from metanas_agent.messages import Description, Error, Measure, Row
+from metanas_agent.system import System
+from metanas_agent.timer import TimerSettings
+
+_PROBE = Measure(
+    layers=(ConvLayer(3, 8, 8, out_channels=8, kernel=3, activation="sigmoid", pool=2),),
+    settings=TimerSettings(budget_ms=1.0, min_samples=1, sample_ms=0.01),
+    runtime="",
+)
+
+
+async def describe(runtimes: Sequence[str], *, limit_s: float) -> Description:
+    """Read the system, and try each runtime on a small layer in a process of its own."""
+    working, unavailable = {}, {}
+    for name in runtimes:
+        try:
+            working[name] = await _probe(name, limit_s)
+        except MetanasError as error:
+            unavailable[name] = str(error)
+    system = System()
+    return Description(
+        machine=platform.machine(),
+        processor=system.processor(),
+        cores=system.cores(),
+        memory_bytes=system.memory_bytes(),
+        system=system.name(),
+        runtimes=working,
+        unavailable=unavailable,
+        agent_version=__version__,
+    )
+
+
+async def _probe(name: str, limit_s: float) -> str:
+    """The runtime's version, once it has run a layer."""
+    async with Worker() as worker:
+        request = Measure(layers=_PROBE.layers, settings=_PROBE.settings, runtime=name)
+        await worker.send(request)
+        reply = await worker.receive(limit_s=limit_s)
+    if isinstance(reply, Error):
+        raise reply.exception()
+    assert isinstance(reply, Row)
+    return reply.measurement.runtime_version

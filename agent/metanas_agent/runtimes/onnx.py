@@ -1,0 +1,111 @@
+"""ONNX Runtime on the CPU: one thread, no spinning, buffers bound before the clock starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from metanas_agent.errors import MeasurementFailedError
+from metanas_agent.layers import LayerSpec
+from metanas_agent.runtimes.onnx_graph import layer_model, random_image
+from metanas_agent.wire import Tensor
+
+_FATAL_ONLY = 4
+_IMAGE_RANK = 4
+
+
+class OnnxRuntime:
+    """Runs layers and models through onnxruntime's CPU provider."""
+
+    name = "onnx"
+    version: str = ort.__version__
+
+    def prepare(self, layer: LayerSpec, *, seed: int) -> Callable[[], object]:
+        """See `Runtime`."""
+        rng = np.random.default_rng(seed)
+        model = layer_model(layer, rng).SerializeToString()
+        return _bound_call(_session(model), random_image(layer, rng))
+
+    def load(self, model: bytes) -> OnnxModel:
+        """See `Runtime`."""
+        try:
+            session = _session(model)
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise MeasurementFailedError(
+                f"onnxruntime {self.version} cannot load the model: {_first_line(error)}",
+                hint="check it with onnx.checker, and its opset",
+            ) from error
+        return OnnxModel(session)
+
+
+class OnnxModel:
+    """A model with one float32 input of shape (1 or any, channels, height, width)."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+
+    def run(self, inputs: Tensor) -> Tensor:
+        """See `Model`."""
+        images = self._images(inputs)
+        (name,) = (value.name for value in self._session.get_inputs())
+        first_output = self._session.get_outputs()[0].name
+        outputs = np.concatenate(
+            [
+                self._session.run([first_output], {name: images[i : i + 1]})[0]
+                for i in range(len(images))
+            ]
+        )
+        return Tensor(data=outputs.astype("<f4").tobytes(), shape=outputs.shape)
+
+    def prepare(self, inputs: Tensor) -> Callable[[], object]:
+        """See `Model`."""
+        return _bound_call(self._session, self._images(inputs)[:1])
+
+    def _images(self, inputs: Tensor) -> NDArray[np.float32]:
+        wanted = self._session.get_inputs()
+        if len(wanted) != 1 or wanted[0].type != "tensor(float)":
+            kinds = ", ".join(f"{value.name}: {value.type}" for value in wanted)
+            raise MeasurementFailedError(
+                f"the model takes {kinds or 'no input'}", hint="it must take one float32 image"
+            )
+        shape = wanted[0].shape
+        fits = len(shape) == len(inputs.shape) == _IMAGE_RANK and all(
+            not isinstance(side, int) or side == given
+            for side, given in zip(shape, (1, *inputs.shape[1:]), strict=True)
+        )
+        if not fits:
+            raise MeasurementFailedError(
+                f"the model takes {shape}, the images are {list(inputs.shape)}",
+                hint="give images of the size that the model was exported for, batch size 1",
+            )
+        return np.frombuffer(inputs.data, "<f4").reshape(inputs.shape)
+
+
+def _session(model: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = _FATAL_ONLY
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _bound_call(session: ort.InferenceSession, image: NDArray[np.float32]) -> Callable[[], object]:
+    """A call whose input is in place already, and whose output stays in the runtime."""
+    binding = session.io_binding()
+    binding.bind_cpu_input(session.get_inputs()[0].name, np.ascontiguousarray(image))
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+
+    def call() -> None:
+        session.run_with_iobinding(binding)
+
+    return call
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

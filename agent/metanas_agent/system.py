@@ -1,0 +1,133 @@
+"""What this machine says of itself: read, never guessed; None where it does not say."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from metanas_agent.measurement import SystemState
+
+THROTTLED_NOW = 0xF
+"""Bits of Raspberry Pi firmware that hold now: under-voltage, capped, throttled, soft limit.
+
+The bits above them say the same of any time since boot.
+"""
+
+_CPU_ZONE = re.compile(r"cpu|soc|x86_pkg_temp|coretemp", re.IGNORECASE)
+
+
+class System:
+    """Reads the system's files.
+
+    Args:
+        root: where `sys` and `proc` are found.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._cpus = root / "sys/devices/system/cpu"
+        self._zone = self._find_zone()
+        self._firmware = next(
+            iter(sorted((root / "sys/devices/platform").glob("soc*/*firmware/get_throttled"))), None
+        )
+        self._vcgencmd = None if self._firmware else shutil.which("vcgencmd")
+
+    def state(self, core: int | None = None) -> SystemState:
+        """The state at this instant, of the core that the work is pinned to if it is."""
+        cpufreq = self._cpufreq(core)
+        clock_khz = _number(cpufreq / "scaling_cur_freq") if cpufreq else None
+        temperature = _number(self._zone / "temp") if self._zone else None
+        return SystemState(
+            clock_mhz=None if clock_khz is None else clock_khz / 1e3,
+            governor=_text(cpufreq / "scaling_governor") if cpufreq else None,
+            temperature_c=None if temperature is None else temperature / 1e3,
+            throttled=self._throttled(),
+        )
+
+    def processor(self) -> str:
+        """The processor's or board's own name; empty where the system does not tell."""
+        cpuinfo = _text(self._root / "proc/cpuinfo") or ""
+        name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+        board = _text(self._root / "proc/device-tree/model")
+        names = (board, name[1] if name else None)
+        return ", ".join(text.strip("\0 ") for text in names if text)
+
+    def memory_bytes(self) -> int | None:
+        """Memory of the whole machine."""
+        return self._meminfo("MemTotal")
+
+    def available_memory_bytes(self) -> int | None:
+        """Memory that a new process could use now."""
+        return self._meminfo("MemAvailable")
+
+    @staticmethod
+    def cores() -> int:
+        """Cores that this process may use."""
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @staticmethod
+    def name() -> str:
+        """Operating system and release."""
+        return f"{platform.system()} {platform.release()}"
+
+    def _cpufreq(self, core: int | None) -> Path | None:
+        """An unpinned process has a clock only where all cores share one."""
+        if core is not None:
+            return self._cpus / f"cpu{core}/cpufreq"
+        policies = sorted(self._cpus.glob("cpufreq/policy*"))
+        return policies[0] if len(policies) == 1 else None
+
+    def _find_zone(self) -> Path | None:
+        for zone in sorted((self._root / "sys/class/thermal").glob("thermal_zone*")):
+            if _CPU_ZONE.search(_text(zone / "type") or ""):
+                return zone
+        return None
+
+    def _throttled(self) -> int | None:
+        if self._firmware:
+            return _hexadecimal(_text(self._firmware))
+        if self._vcgencmd is None:
+            return None
+        try:
+            answer = subprocess.run(
+                [self._vcgencmd, "get_throttled"],
+                capture_output=True,
+                text=True,
+                timeout=5,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return _hexadecimal(answer.stdout.partition("=")[2])
+
+    def _meminfo(self, field: str) -> int | None:
+        meminfo = _text(self._root / "proc/meminfo") or ""
+        match = re.search(rf"^{field}:\s*(\d+) kB$", meminfo, re.MULTILINE)
+        return int(match[1]) * 1024 if match else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _hexadecimal(text: str | None) -> int | None:
+    try:
+        return int(text or "", 16)
+    except ValueError:
+        return None

@@ -1,0 +1,162 @@
+"""The child process that touches native code, so that a crash is a result and not an outage.
+
+It answers `Measure` and `RunModel` frames on standard input with frames on standard output, and
+ends when standard input does: it never outlives the agent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from metanas_agent.errors import MeasurementFailedError, MetanasError
+from metanas_agent.layers import ConvLayer, LayerSpec
+from metanas_agent.measuring import Gauge
+from metanas_agent.messages import Done, Error, Measure, Message, Result, Row, RunModel
+from metanas_agent.protocol import encode, read_message
+from metanas_agent.runtimes import Runtime, load_runtime
+from metanas_agent.sentinel import Sentinel
+from metanas_agent.system import System
+from metanas_agent.timer import TimerSettings
+
+_BYTES_PER_VALUE = 4
+_SENTINEL_LAYER = ConvLayer(16, 14, 14, out_channels=16, kernel=3)
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which then ends us
+    _be_first_to_die()
+    requests, replies = _take_standard_streams()
+    pending: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read_requests, args=(requests, pending), daemon=True).start()
+    while True:
+        for reply in _answer(pending.get()):
+            replies.write(encode(reply))
+            replies.flush()
+
+
+def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the frames' streams for ourselves; what native code prints goes to standard error."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _read_requests(requests: BinaryIO, pending: queue.SimpleQueue[Message]) -> None:
+    """Pass requests on; end the process at once, whatever it is doing, when the agent is gone."""
+    try:
+        while (request := read_message(requests)) is not None:
+            pending.put(request)
+    finally:
+        os._exit(0)
+
+
+def _answer(request: Message) -> Iterator[Message]:
+    try:
+        if isinstance(request, Measure):
+            yield from _measure(request)
+        elif isinstance(request, RunModel):
+            yield _run_model(request)
+    except MetanasError as error:
+        yield Error.of(error)
+
+
+def _measure(request: Measure) -> Iterator[Message]:
+    _pin(request.settings.core)
+    runtime = load_runtime(request.runtime)
+    gauge = _gauge(runtime, request.settings)
+    for layer in request.layers:
+        try:
+            _check_memory(layer)
+            call = runtime.prepare(layer, seed=request.settings.seed)
+            measurement = gauge.measure(call, key=layer.key)
+        except Exception as error:
+            raise _failure(layer.key, error) from error
+        yield Row(measurement=measurement)
+    yield Done()
+
+
+def _run_model(request: RunModel) -> Result:
+    _pin(request.settings.core)
+    runtime = load_runtime(request.runtime)
+    gauge = _gauge(runtime, request.settings)
+    try:
+        model = runtime.load(request.model)
+        outputs = model.run(request.inputs)
+        key = hashlib.sha256(request.model).hexdigest()
+        latency = gauge.measure(model.prepare(request.inputs), key=key)
+    except Exception as error:
+        raise _failure("the model", error) from error
+    return Result(outputs=outputs, latency=latency, peak_memory_bytes=_peak_memory_bytes())
+
+
+def _gauge(runtime: Runtime, settings: TimerSettings) -> Gauge:
+    sentinel = Sentinel(runtime.prepare(_SENTINEL_LAYER, seed=0))
+    return Gauge(settings, runtime, System(), sentinel)
+
+
+def _failure(subject: str, error: Exception) -> MetanasError:
+    if isinstance(error, MetanasError):
+        return error
+    text = (str(error).splitlines() or [""])[0][:300]
+    return MeasurementFailedError(f"{subject}: {type(error).__name__}: {text}")
+
+
+def _pin(core: int | None) -> None:
+    if core is None:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise MeasurementFailedError(
+            f"cannot pin to core {core}: this system has no processor affinity",
+            hint="leave the core to the system",
+        )
+    try:
+        os.sched_setaffinity(0, {core})
+    except OSError as error:
+        usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise MeasurementFailedError(
+            f"cannot pin to core {core}: {error.strerror}", hint=f"usable cores: {usable}"
+        ) from error
+
+
+def _check_memory(layer: LayerSpec) -> None:
+    """Refuse what cannot fit, before the system starts killing processes to make room."""
+    channels, height, width = layer.input_shape
+    outputs = max(getattr(layer, "out_channels", 1), channels) * height * width
+    needed = _BYTES_PER_VALUE * (channels * height * width + outputs + layer.params)
+    available = System().available_memory_bytes()
+    if available is not None and needed > available:
+        raise MeasurementFailedError(
+            f"{layer.key}: needs {needed:,} bytes of memory, {available:,} are free",
+            hint="measure smaller layers on this device",
+        )
+
+
+def _peak_memory_bytes() -> int | None:
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _be_first_to_die() -> None:
+    """Where memory runs out, the system should end this process and not the agent."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+if __name__ == "__main__":
+    main()

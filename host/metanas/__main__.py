@@ -1,0 +1,5 @@
+"""`python -m metanas` is `metanas`."""
+
+from metanas.cli.app import main
+
+main()

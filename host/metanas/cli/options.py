@@ -1,0 +1,62 @@
+"""Options that several commands share, with the help a stranger reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Trained = Annotated[str, typer.Option(help="Which trained network: found, baseline, ...")]
+Episodes = Annotated[int, typer.Option(min=2, help="Test episodes to evaluate on.")]
+
+Data = Annotated[
+    str, typer.Option(help="Data set: glyphs, omniglot, mini-imagenet, fc100 or folder.")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data set's files; else METANAS_DATA, else the cache."),
+]
+Ways = Annotated[int, typer.Option(min=2, help="Classes of a task.")]
+Shots = Annotated[int, typer.Option(min=1, help="Support images of a class.")]
+Queries = Annotated[int, typer.Option(min=1, help="Query images of a class when evaluating.")]
+TrainQueries = Annotated[int, typer.Option(min=1, help="Query images of a class when training.")]
+
+Space = Annotated[str, typer.Option(help="Search space.")]
+Downsampling = Annotated[
+    Literal["pooled", "strided"],
+    typer.Option(help="How layers halve the map: convolution then max-pooling, or stride 2."),
+]
+Pool = Annotated[int, typer.Option(min=1, help="n of the n x n pooling before the classifier.")]
+GlobalExpansion = Annotated[bool, typer.Option(help="Search the channels of every layer.")]
+AdaptiveDepth = Annotated[bool, typer.Option(help="Search the number of layers.")]
+QueryNorm = Annotated[
+    Literal["transductive", "deployed"],
+    typer.Option(
+        help="Batch-norm statistics of query images in training: their own (as the papers), "
+        "or the support set's (as on a board)."
+    ),
+]
+
+Epochs = Annotated[int, typer.Option(min=1, help="Epochs of training.")]
+Iterations = Annotated[int, typer.Option(min=1, help="Outer steps in an epoch.")]
+Tasks = Annotated[int, typer.Option(min=1, help="Tasks in an outer step.")]
+InnerSteps = Annotated[int, typer.Option(min=1, help="Gradient steps on a support set.")]
+Rate = Annotated[float, typer.Option(min=0, help="Outer learning rate at the start.")]
+InnerRate = Annotated[float, typer.Option(min=0, help="Inner learning rates at the start.")]
+
+_MOST_WORKERS = 4
+
+
+def _default_workers() -> int:
+    """One a core that this process may use, at most 4: more gain little on small networks."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, _MOST_WORKERS)
+
+
+DEFAULT_WORKERS = _default_workers()

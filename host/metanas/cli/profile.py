@@ -1,0 +1,281 @@
+"""`metanas-profile`: measure a device layer by layer, and look at the tables."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from metanas.cli.shell import console, print_json, run_app
+from metanas.cli.table_view import show_diff, show_list, show_table, verdict_counts
+from metanas.devices import Device, open_device
+from metanas.errors import TableError
+from metanas.profiling import (
+    LatencyTable,
+    SweepProgress,
+    find_table,
+    profile,
+    read_header,
+    read_table,
+    table_name,
+    tables,
+    user_folder,
+    write_table,
+)
+from metanas.profiling import diff as compare
+from metanas.profiling import merge as union
+from metanas.spaces import SPACES, SearchSpace, make_space
+from metanas_agent.timer import TimerSettings
+
+_EXAMPLES = """Examples:
+
+  metanas-profile --device local               measure this machine
+
+  metanas-profile --device eyeriss             simulate an accelerator
+
+  metanas-profile list                         what there is
+
+  metanas-profile show local-vgg9              a heat map of a table
+
+  metanas-profile diff before.tsv after.tsv    what became slower
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_INTERVAL = 0.02  # of one timing; the rounds, not more samples, deal with what is left
+_SHAPE = re.compile(r"(\d{1,4})x(\d{1,4})x(\d{1,4})", re.ASCII)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    match = _SHAPE.fullmatch(text)
+    if match is None or "0" in match.groups():
+        raise typer.BadParameter(
+            f"{text!r} is no image shape; write channels x height x width, like 1x28x28"
+        )
+    channels, height, width = map(int, match.groups())
+    return channels, height, width
+
+
+def _space(name: str) -> str:
+    if name not in SPACES:
+        raise typer.BadParameter(f"no space {name!r}; choose from {', '.join(SPACES)}")
+    return name
+
+
+def _downsampling(name: str | None) -> str | None:
+    if name not in (None, "pooled", "strided"):
+        raise typer.BadParameter(f"{name!r}; choose pooled or strided")
+    return name
+
+
+@app.callback(invoke_without_command=True, epilog=_EXAMPLES)
+def measure(
+    context: typer.Context,
+    *,
+    device: Annotated[
+        str, typer.Option(help="What to measure: `local`, or another known device's name.")
+    ] = "",
+    space: Annotated[
+        str, typer.Option(help="Search space whose layers are measured.", callback=_space)
+    ] = "vgg9",
+    image: Annotated[
+        str, typer.Option("--input", help="Image shape: channels x height x width.")
+    ] = "1x28x28",
+    ways: Annotated[int, typer.Option(min=2, help="Classes of a task.")] = 5,
+    downsampling: Annotated[
+        str | None,
+        typer.Option(
+            help="How layers halve the map: pooled (default) or strided.", callback=_downsampling
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the table; your data folder if not given.")
+    ] = None,
+    budget_ms: Annotated[
+        float, typer.Option(min=1.0, help="Most milliseconds to spend on one timing of a row.")
+    ] = 100.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Timings of each row, far apart; the fastest is kept.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Measure a device layer by layer and write its latency table.
+
+    A stopped measurement goes on where it was when the same command runs again.
+    """
+    if context.invoked_subcommand:
+        return
+    if not device:
+        raise typer.BadParameter("say which device to measure", param_hint="--device")
+    switches = {"downsampling": downsampling} if downsampling else {}
+    searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
+    started = time.monotonic()
+    with closing(open_device(device)) as opened:
+        path = _path(opened, searched, out)
+        settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed)
+        table = _profile(opened, searched, settings, path, rounds=rounds, fresh=fresh)
+    seconds = round(time.monotonic() - started, 1)
+    if json:
+        print_json({"table": str(path), "seconds": seconds, **_summary(table)})
+    else:
+        console.print(f"{len(table.rows)} rows in {seconds} s: {path}", soft_wrap=True)
+        show_table(console, table, heat_map=False)
+
+
+@app.command(name="list")
+def list_tables(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to look in; your data folder if not given.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the tables that there are."""
+    heads: dict[str, dict[str, Any]] = {}
+    for path in tables(*([out] if out else [])):
+        try:
+            heads[str(path)] = read_header(path)
+        except TableError as error:
+            heads[str(path)] = {"error": str(error)}
+    if json:
+        print_json([{"table": path, **head} for path, head in heads.items()])
+    else:
+        show_list(console, heads, out or user_folder())
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="A path, or the start of a name from `list`.")],
+    json: Json = False,
+) -> None:
+    """Show where a table comes from, how far it can be trusted, and a heat map of its rows."""
+    loaded = read_table(find_table(table))
+    if json:
+        rows = [row.to_dict() for row in loaded.rows.values()]
+        print_json({**_summary(loaded), "header": asdict(loaded.header), "measurements": rows})
+    else:
+        show_table(console, loaded, heat_map=True)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A table: path or name.")],
+    after: Annotated[str, typer.Argument(help="The table to compare with it.")],
+    json: Json = False,
+) -> None:
+    """Show which layers became slower or faster beyond both confidence intervals."""
+    first, second = (read_table(find_table(name)) for name in (before, after))
+    found = compare(first, second)
+    if json:
+        print_json(
+            {
+                "median_change": found.median_change,
+                "clear": [change._asdict() for change in found.clear],
+                "common": len(found.changes),
+                "removed": found.removed,
+                "added": found.added,
+            }
+        )
+    else:
+        show_diff(console, found)
+
+
+@app.command()
+def merge(
+    first: Annotated[str, typer.Argument(help="A table: path or name.")],
+    second: Annotated[str, typer.Argument(help="Another table of the same device.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    json: Json = False,
+) -> None:
+    """Put the rows of two tables of one device into one; the tighter interval wins."""
+    merged = union(*(read_table(find_table(name)) for name in (first, second)))
+    write_table(merged.table, out)
+    if json:
+        print_json({"table": str(out), "conflicts": merged.conflicts, **_summary(merged.table)})
+    else:
+        console.print(
+            f"{len(merged.table.rows)} rows; {len(merged.conflicts)} were in both with different "
+            f"values, there the tighter interval was kept: {out}",
+            soft_wrap=True,
+        )
+
+
+def _path(device: Device, space: SearchSpace[Any], out: Path | None) -> Path:
+    name = table_name(device.name, space, device.describe().source)
+    return (out or user_folder()) / name
+
+
+def _profile(
+    device: Device,
+    space: SearchSpace[Any],
+    settings: TimerSettings,
+    path: Path,
+    *,
+    rounds: int,
+    fresh: bool,
+) -> LatencyTable:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(f"profiling {device.name}", total=None)
+
+        def advance(progress: SweepProgress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
+
+        return profile(
+            device,
+            space,
+            settings,
+            path,
+            rounds=rounds,
+            seed=settings.seed,
+            fresh=fresh,
+            on_progress=advance,
+        )
+
+
+def _summary(table: LatencyTable) -> dict[str, Any]:
+    sentinel = table.header.sentinel
+    return {
+        "device": table.header.device.name,
+        "source": table.shared("source"),
+        "rows": len(table.rows),
+        "verdicts": verdict_counts(table),
+        "sentinel_spread": sentinel.spread if sentinel else None,
+    }
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""`metanas quickstart`: the whole loop, small but real, on this machine."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+from metanas.cli import stages
+from metanas.cli.shell import console
+from metanas.devices import open_device
+from metanas.meta import OuterSettings
+from metanas.parallel import Workers
+from metanas.profiling import read_table
+from metanas.report import summary_table, write_report
+from metanas.runs import FOUND, RunFolder, RunSettings
+from metanas.search import SearchSettings, ShrinkingSettings
+from metanas_agent.timer import TimerSettings
+
+DEVICE = "local"
+BASELINE = "baseline"
+MAML_NETWORK = "-".join(["k3c64relu"] * 4)
+"""The hand-made network of MAML, which H-Meta-NAS compares with (table 4)."""
+
+PROFILING = TimerSettings(budget_ms=12, min_samples=7, core=0)
+VERIFYING = TimerSettings(budget_ms=400, core=0)
+SUPERNET = OuterSettings(
+    epochs=16, iterations=10, tasks=4, inner_steps=3, first_order_share=1.0, multi_step_share=0.1
+)
+SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=16, final=0.02, decay=5)
+SEARCH = SearchSettings(population=16, rounds=8, tasks=8, elite_share=0.25, finalists=4)
+RETRAINING = OuterSettings(
+    epochs=12, iterations=20, tasks=8, inner_steps=3, first_order_share=0.7, multi_step_share=0.1
+)
+CONSTRAINTS = ("latency_ms<=50%", "params<=70k")
+EPISODES = 600
+VERIFIED_TASKS = 5
+
+
+def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
+    """Measure, meta-train, adapt, retrain, export, verify, report.
+
+    Every stage goes on from what the folder holds, so an interrupted run is taken up again.
+
+    Args:
+        path: run folder.
+        seed: of everything.
+        workers: processes that train and search.
+
+    Raises:
+        MetanasError: a stage failed; what it had done is kept.
+    """
+    started = time.monotonic()
+    settings = RunSettings(ways=5, shots=1, queries=5, workers=workers, seed=seed)
+    folder = RunFolder.create(path, settings)
+    _say(1, f"data: {settings.data}, {settings.ways}-way {settings.shots}-shot")
+    space = settings.make_space(settings.load_data())
+
+    _say(2, "profiling this machine through an agent process: every layer of the space")
+    table_path = folder.table(DEVICE)
+    with closing(open_device(DEVICE)) as device:
+        stages.profile_device(device, space, PROFILING, table_path)
+    with Workers(workers) as pool:
+        _say(3, "meta-training the super-network (MAML++, progressive shrinking)")
+        stages.meta_train_supernet(pool, folder, SUPERNET, SHRINKING)
+        _say(4, f"adapting: genetic search under {' and '.join(CONSTRAINTS)}")
+        result = stages.search_architecture(pool, folder, CONSTRAINTS, SEARCH)
+        console.print(f"   found {result.winner.architecture}", highlight=False)
+        _say(5, "retraining the found network and MAML's hand-made one, equally long")
+        for name, architecture in (
+            (FOUND, result.winner.architecture),
+            (BASELINE, MAML_NETWORK),
+        ):
+            stages.meta_train_network(pool, folder, name, architecture, RETRAINING)
+            stages.evaluate_trained(pool, folder, name, EPISODES)
+
+    _say(6, "exporting to ONNX, running it on the device, comparing")
+    with closing(open_device(DEVICE)) as device:
+        stages.verify_deployed(
+            device, folder, read_table(table_path), VERIFYING, name=FOUND, tasks=VERIFIED_TASKS
+        )
+    _say(7, "reporting")
+    report = write_report(path)
+    console.print(summary_table(path))
+    console.print(f"{report}  ({time.monotonic() - started:.0f} s)", highlight=False)
+    return folder
+
+
+def _say(stage: int, what: str) -> None:
+    console.print(f"[bold]{stage}/7[/bold] {what}", highlight=False)

@@ -1,0 +1,116 @@
+"""The stages of a run with a progress bar each: what the commands and the quickstart share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metanas.cli.progress import progress_bar
+from metanas.deploy import Verification
+from metanas.devices import Device
+from metanas.meta import OuterSettings
+from metanas.parallel import Workers
+from metanas.profiling import LatencyTable, SweepProgress, profile
+from metanas.runs import (
+    RunFolder,
+    evaluate_network,
+    search,
+    train_network,
+    train_supernet,
+    verify_on,
+)
+from metanas.search import SearchResult, SearchSettings, ShrinkingSettings
+from metanas.spaces import SearchSpace
+from metanas_agent.timer import TimerSettings
+
+
+def profile_device(
+    device: Device,
+    space: SearchSpace[Any],
+    timer: TimerSettings,
+    out: Path,
+    *,
+    fresh: bool = False,
+) -> LatencyTable:
+    """Time every layer of the space; see `metanas.profiling.profile`."""
+    with progress_bar(f"profiling {device.name}") as advance:
+
+        def observe(progress: SweepProgress) -> None:
+            advance(progress.done, total=progress.total)
+
+        return profile(device, space, timer, out, seed=timer.seed, fresh=fresh, on_progress=observe)
+
+
+def meta_train_supernet(
+    workers: Workers, folder: RunFolder, outer: OuterSettings, shrinking: ShrinkingSettings
+) -> None:
+    """Meta-train the super-network."""
+    with progress_bar("super-network", outer.steps) as advance:
+
+        def observe(line: dict[str, Any]) -> None:
+            advance(line["step"] + 1, detail=_figures(line))
+
+        train_supernet(workers, folder, outer, shrinking, observer=observe)
+
+
+def meta_train_network(
+    workers: Workers, folder: RunFolder, name: str, architecture: str, outer: OuterSettings
+) -> None:
+    """Meta-train one network from scratch."""
+    with progress_bar(name, outer.steps) as advance:
+
+        def observe(line: dict[str, Any]) -> None:
+            advance(line["step"] + 1, detail=_figures(line))
+
+        train_network(workers, folder, name, architecture, outer, observer=observe)
+
+
+def search_architecture(
+    workers: Workers,
+    folder: RunFolder,
+    constraints: Sequence[str],
+    settings: SearchSettings,
+) -> SearchResult:
+    """Search the super-network under constraints."""
+    with progress_bar("search", settings.rounds) as advance:
+
+        def observe(line: dict[str, Any]) -> None:
+            best = min(zip(line["losses"], line["architectures"], strict=True))
+            advance(line["round"] + 1, detail=f"loss {best[0]:.3f}  {best[1]}")
+
+        return search(workers, folder, constraints, settings, observer=observe)
+
+
+def evaluate_trained(
+    workers: Workers, folder: RunFolder, name: str, episodes: int
+) -> dict[str, Any]:
+    """Accuracy over test episodes."""
+    with progress_bar(f"evaluating {name}", episodes) as advance:
+        return evaluate_network(workers, folder, name, episodes=episodes, observer=advance)
+
+
+def verify_deployed(
+    device: Device,
+    folder: RunFolder,
+    table: LatencyTable,
+    timer: TimerSettings,
+    *,
+    name: str,
+    tasks: int,
+) -> Verification:
+    """Export, run on the device, compare."""
+    with progress_bar(f"verifying on {device.name}", tasks) as advance:
+        return verify_on(
+            device,
+            folder,
+            table,
+            timer,
+            name=name,
+            tasks=tasks,
+            observer=advance,
+        )
+
+
+def _figures(line: dict[str, Any]) -> str:
+    return f"loss {line['loss']:.3f}  accuracy {line['accuracy']:.2f}"

@@ -1,0 +1,134 @@
+"""How latency tables look in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metanas.profiling import LatencyTable, TableDiff
+from metanas_agent.layers import ConvLayer, HeadLayer, parse_layer
+from metanas_agent.measurement import VERDICTS
+
+_MOST_CHANGES = 20
+
+Grid = dict[tuple[int, int], list[float]]
+"""Medians by (channels in, channels out or classes)."""
+
+
+def verdict_counts(table: LatencyTable) -> dict[str, int]:
+    """How many rows have each verdict."""
+    counts = Counter(row.verdict for row in table.rows.values())
+    return {verdict: counts[verdict] for verdict in VERDICTS}
+
+
+def show_table(console: Console, table: LatencyTable, *, heat_map: bool) -> None:
+    """Where the table comes from and how far it can be trusted, then its heat maps."""
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(table):
+        facts.add_row(Text(name, style="bold"), Text(value))
+    console.print(facts)
+    if heat_map:
+        for title, grid in _grids(table).items():
+            console.print(_heat_map(title, grid))
+
+
+def show_list(console: Console, heads: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """One line a table."""
+    if not heads:
+        message = f"no tables in {folder}; metanas-profile --device local makes one"
+        console.print(message, soft_wrap=True)
+        return
+    listing = Table("table", "device", "source", "rows", "made", box=None)
+    for path, head in heads.items():
+        if "error" in head:
+            listing.add_row(Text(Path(path).name), Text(head["error"], style="red"))
+        else:
+            made = str(head.get("made", {}).get("made", ""))
+            device = str(head.get("device", {}).get("processor", ""))
+            source = str(head.get("source", ""))
+            listing.add_row(*map(Text, (Path(path).name, device, source, str(head["rows"]), made)))
+    console.print(listing)
+
+
+def show_diff(console: Console, found: TableDiff) -> None:
+    """The summary, then the largest clear changes."""
+    console.print(
+        f"{len(found.changes)} layers in both: median change {found.median_change:+.1%}, "
+        f"{len(found.clear)} beyond both intervals; "
+        f"{len(found.removed)} only in the first, {len(found.added)} only in the second",
+        highlight=False,
+    )
+    if found.clear:
+        listing = Table("layer", "before ms", "after ms", "change", box=None)
+        for change in found.clear[:_MOST_CHANGES]:
+            style = "red" if change.change > 0 else "green"
+            times = (f"{change.before_ms:.4g}", f"{change.after_ms:.4g}")
+            listing.add_row(change.key, *times, Text(f"{change.change:+.1%}", style=style))
+        console.print(listing)
+    if len(found.clear) > _MOST_CHANGES:
+        console.print(f"and {len(found.clear) - _MOST_CHANGES} more; --json has them all")
+
+
+def _facts(table: LatencyTable) -> Iterator[tuple[str, str]]:
+    header = table.header
+    device = header.device
+    yield "device", f"{device.name}: {device.processor}, {device.machine}, {device.system}"
+    yield "rows", f"{len(table.rows)}, {table.shared('source')}"
+    yield "runtime", f"{table.shared('runtime')} {table.shared('runtime_version')}"
+    for space in header.spaces:
+        yield "space", ", ".join(f"{name} {value}" for name, value in space.items())
+    counts = verdict_counts(table)
+    yield "verdicts", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    if sentinel := header.sentinel:
+        yield (
+            "sentinel",
+            f"{sentinel.key}: {sentinel.median_ms:.4g} ms ±{sentinel.spread:.1%} "
+            f"over {sentinel.timings} timings",
+        )
+    yield "made", f"{header.made.get('made')} by {header.made.get('command')}"
+
+
+def _grids(table: LatencyTable) -> dict[str, Grid]:
+    """Medians over activations, by place in the network and kernel."""
+    grids: dict[str, Grid] = defaultdict(lambda: defaultdict(list))
+    for row in table.rows.values():
+        layer = parse_layer(row.key)
+        if isinstance(layer, ConvLayer):
+            title = (
+                f"{layer.kernel}x{layer.kernel} convolution at {layer.height}x{layer.width}, "
+                f"stride {layer.stride}, pool {layer.pool}"
+            )
+            grids[title][layer.in_channels, layer.out_channels].append(row.median_ms)
+        elif isinstance(layer, HeadLayer):
+            title = f"head at {layer.height}x{layer.width}, {layer.pool}x{layer.pool} map"
+            grids[title][layer.in_channels, layer.ways].append(row.median_ms)
+    return grids
+
+
+def _heat_map(title: str, grid: Grid) -> Table:
+    rows, columns = (sorted({place[side] for place in grid}) for side in (0, 1))
+    medians = {place: float(np.median(times)) for place, times in grid.items()}
+    slowest = max(medians.values())
+    heat = Table(title=f"{title} (ms)", title_justify="left", box=None, padding=(0, 1))
+    heat.add_column("in \\ out", style="bold")
+    for column in columns:
+        heat.add_column(str(column), justify="right")
+    for row in rows:
+        cells = (_cell(medians.get((row, column)), slowest) for column in columns)
+        heat.add_row(str(row), *cells)
+    return heat
+
+
+def _cell(median_ms: float | None, slowest_ms: float) -> Text:
+    if median_ms is None:
+        return Text("-", style="dim")
+    share = median_ms / slowest_ms if slowest_ms else 0.0
+    red, green = int(255 * min(1, 2 * share)), int(255 * min(1, 2 - 2 * share))
+    return Text(f"{median_ms:.3g}", style=f"rgb({red},{green},80)")

@@ -1,0 +1,123 @@
+"""DeviceProfile: what a device's TOML file says of how to reach it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metanas.errors import DeviceProfileError
+
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):(\d{1,5})", re.ASCII)
+_LARGEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an agent listens."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address | None:
+        """Read `HOST:PORT` or `[IPV6]:PORT`; None where the text is neither."""
+        match = _ADDRESS.fullmatch(text)
+        if match is None or not 0 < int(match[3]) <= _LARGEST_PORT:
+            return None
+        return cls(match[1] or match[2], int(match[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProfile:
+    """`kind = "local"`: this machine, through an agent that is started for the purpose."""
+
+    description: str
+    runtime: str = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProfile:
+    """`kind = "agent"`: a machine where an agent runs already."""
+
+    description: str
+    address: Address
+    runtime: str = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorProfile:
+    """`kind = "simulator"`: a computed device; `settings` are the simulator's own fields."""
+
+    description: str
+    settings: dict[str, Any]
+
+
+DeviceProfile = LocalProfile | AgentProfile | SimulatorProfile
+
+
+def read_profile(path: Path) -> DeviceProfile:
+    """Read a device's file.
+
+    Every file has `kind` and may have `description`. `local` and `agent` may have `runtime`,
+    `agent` must have `address` ("HOST:PORT"), `simulator` must have `backend` and may have any
+    further field, which that backend judges.
+
+    Raises:
+        DeviceProfileError: the file cannot be read or makes no sense.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DeviceProfileError(f"{path}: {error}", hint="mend or remove the file") from error
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in _READERS:
+        raise DeviceProfileError(
+            f"{path}: kind is {kind!r}", hint=f"use one of {', '.join(_READERS)}"
+        )
+    return _READERS[kind](path, values)
+
+
+def _local(path: Path, values: dict[str, Any]) -> LocalProfile:
+    _check_texts(path, values, allowed=("description", "runtime"))
+    return LocalProfile(**{"description": "", **values})
+
+
+def _agent(path: Path, values: dict[str, Any]) -> AgentProfile:
+    _check_texts(path, values, allowed=("address", "description", "runtime"))
+    address = Address.parse(values.pop("address", ""))
+    if address is None:
+        raise DeviceProfileError(
+            f"{path}: no agent's address", hint='write one like address = "127.0.0.1:7431"'
+        )
+    return AgentProfile(**{"description": "", **values}, address=address)
+
+
+def _simulator(path: Path, values: dict[str, Any]) -> SimulatorProfile:
+    description = values.pop("description", "")
+    _check_texts(
+        path,
+        {"description": description, "backend": values.get("backend")},
+        allowed=("backend", "description"),
+    )
+    return SimulatorProfile(description, settings=values)
+
+
+_READERS: dict[str, Callable[[Path, dict[str, Any]], DeviceProfile]] = {
+    "local": _local,
+    "agent": _agent,
+    "simulator": _simulator,
+}
+
+
+def _check_texts(path: Path, values: dict[str, Any], *, allowed: tuple[str, ...]) -> None:
+    for name, value in values.items():
+        if name not in allowed:
+            raise DeviceProfileError(
+                f"{path}: unknown field {name!r}", hint=f"use {', '.join(('kind', *allowed))}"
+            )
+        if not isinstance(value, str):
+            raise DeviceProfileError(f"{path}: {name} is {value!r}", hint="write it as a text")

@@ -1,0 +1,106 @@
+"""Few-shot accuracy over many test episodes, with its interval, in both batch-norm protocols."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metanas.data import Episodes, EpisodeSampler
+from metanas.meta.inner_loop import QueryNorm, inner_loop, meta_loss, query_logits
+from metanas.meta.parameters import MetaParameters
+from metanas.parallel import Group
+from metanas.spaces.network import Network, Weights
+
+QUERY_NORMS: tuple[QueryNorm, ...] = ("deployed", "transductive")
+
+_Z_95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Mean over episodes.
+
+    Args:
+        accuracy: share of query images classified rightly, 0 to 1.
+        interval: half width of the 95% confidence interval of the mean.
+        episodes: number of episodes.
+    """
+
+    accuracy: float
+    interval: float
+    episodes: int
+
+    @classmethod
+    def of(cls, accuracies: Tensor) -> Accuracy:
+        """From the accuracy of each episode."""
+        count = len(accuracies)
+        spread = float(accuracies.std()) if count > 1 else math.nan
+        return cls(float(accuracies.mean()), _Z_95 * spread / math.sqrt(count), count)
+
+
+def adapted_weights(
+    network: Network, parameters: MetaParameters, images: Tensor, labels: Tensor
+) -> Weights:
+    """The weights behind the last inner step, outside any graph; see `inner_loop`."""
+    *_, weights = inner_loop(network, parameters, images, labels, second_order=False)
+    return {name: tensor.detach() for name, tensor in weights.items()}
+
+
+def evaluate_loss(
+    network: Network, parameters: MetaParameters, episodes: Episodes, *, query_norm: QueryNorm
+) -> tuple[float, float]:
+    """Mean query loss and accuracy after adapting to each task: what a search ranks by."""
+    result = meta_loss(
+        network,
+        parameters,
+        episodes,
+        step_weights=[0.0] * (parameters.steps - 1) + [1.0],
+        second_order=False,
+        query_norm=query_norm,
+    )
+    return float(result.losses.mean()), float(result.accuracies.mean())
+
+
+def evaluate(
+    group: Group,
+    network: Network,
+    parameters: MetaParameters,
+    sampler: EpisodeSampler,
+    *,
+    episodes: int,
+    batch: int = 20,
+    observer: Callable[[int], None] | None = None,
+) -> dict[QueryNorm, Accuracy]:
+    """Adapt to each episode and classify its query images.
+
+    Args:
+        group: the workers; each takes its share of the batches.
+        network: the architecture.
+        parameters: of exactly this network, outside any graph.
+        sampler: test tasks.
+        episodes: number of them, rounded up to whole batches.
+        batch: episodes adapted at once.
+        observer: called with the number of episodes done, in the leading process.
+    """
+    batches = math.ceil(episodes / batch)
+    accuracies = torch.zeros(len(QUERY_NORMS), batches, batch)
+    for index in group.share(batches):
+        drawn = sampler.batch(index, batch)
+        weights = adapted_weights(network, parameters, drawn.support_images, drawn.support_labels)
+        with torch.no_grad():
+            for row, norm in enumerate(QUERY_NORMS):
+                logits = query_logits(
+                    network, parameters, weights, drawn, step=parameters.steps - 1, query_norm=norm
+                )
+                right = logits.argmax(-1) == drawn.query_labels
+                accuracies[row, index] = right.float().mean(1)
+        if observer:
+            observer(min((index + 1) * batch, batches * batch))
+    group.sum(accuracies)
+    return {
+        norm: Accuracy.of(row.flatten()) for norm, row in zip(QUERY_NORMS, accuracies, strict=True)
+    }

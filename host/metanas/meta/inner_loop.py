@@ -1,0 +1,155 @@
+"""The inner loop: a task's support set changes the weights by a few gradient steps (MAML)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from metanas.data import Episodes
+from metanas.meta.parameters import MetaParameters
+from metanas.spaces.network import Network, Statistics, Weights
+
+QueryNorm = Literal["transductive", "deployed"]
+"""Where the query images' batch-norm statistics come from.
+
+`transductive` is the papers' protocol: the query images are normalised together, by their own
+statistics. `deployed` is what a board does: it sees one image at a time, so the statistics are
+those of the support set under the adapted weights.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MetaLoss:
+    """What a batch of tasks gave.
+
+    Args:
+        loss: scalar, mean over the tasks; differentiable.
+        losses: (tasks,), detached, of the last inner step.
+        accuracies: (tasks,), share of query images classified rightly after the last inner step.
+    """
+
+    loss: Tensor
+    losses: Tensor
+    accuracies: Tensor
+
+
+def inner_loop(
+    network: Network,
+    parameters: MetaParameters,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    second_order: bool,
+) -> Iterator[Weights]:
+    """Adapt to each task's support set, yielding the weights after every step.
+
+    Args:
+        network: the architecture.
+        parameters: of exactly this network.
+        images: support images, (tasks, images, channels, height, width).
+        labels: (tasks, images).
+        second_order: keep the graph of the steps, so that the outer gradient flows through them.
+
+    Yields:
+        The adapted tensors, each with the task as first dimension.
+    """
+    tasks, count = labels.shape
+    weights = {
+        name: tensor.expand(tasks, *tensor.shape) for name, tensor in parameters.adapted.items()
+    }
+    for step in range(parameters.steps):
+        leaves = weights if second_order else _detached(weights)
+        logits = network(leaves, norms_at(parameters, step), images)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / count
+        gradients = torch.autograd.grad(
+            loss, list(leaves.values()), create_graph=second_order, materialize_grads=True
+        )
+        weights = {
+            name: weights[name] - parameters.rates[name][step] * gradient
+            for name, gradient in zip(leaves, gradients, strict=True)
+        }
+        yield weights
+
+
+def meta_loss(
+    network: Network,
+    parameters: MetaParameters,
+    episodes: Episodes,
+    *,
+    step_weights: Sequence[float],
+    second_order: bool = True,
+    query_norm: QueryNorm = "transductive",
+) -> MetaLoss:
+    """The query loss behind the inner loop: what the outer loop minimises.
+
+    Args:
+        network: the architecture.
+        parameters: of exactly this network.
+        episodes: a batch of tasks.
+        step_weights: weight of the query loss after each inner step (MAML++'s multi-step loss);
+            MAML itself weighs the last one alone.
+        second_order: differentiate through the inner steps; otherwise first-order MAML.
+        query_norm: the batch-norm protocol of the query images.
+    """
+    total = torch.zeros(())
+    adapted = inner_loop(
+        network,
+        parameters,
+        episodes.support_images,
+        episodes.support_labels,
+        second_order=second_order,
+    )
+    for step, weights in enumerate(adapted):
+        if step_weights[step]:
+            logits = query_logits(
+                network, parameters, weights, episodes, step=step, query_norm=query_norm
+            )
+            losses = _task_losses(logits, episodes.query_labels)
+            total = total + step_weights[step] * losses.mean()
+    right = logits.detach().argmax(-1) == episodes.query_labels
+    return MetaLoss(total, losses.detach(), right.float().mean(1))
+
+
+def query_logits(
+    network: Network,
+    parameters: MetaParameters,
+    weights: Weights,
+    episodes: Episodes,
+    *,
+    step: int,
+    query_norm: QueryNorm,
+) -> Tensor:
+    """Logits of the query images under adapted weights, (tasks, images, ways)."""
+    norms = norms_at(parameters, step)
+    statistics = None
+    if query_norm == "deployed":
+        statistics = support_statistics(network, weights, norms, episodes.support_images)
+    return network(weights, norms, episodes.query_images, statistics=statistics)
+
+
+def support_statistics(
+    network: Network, weights: Weights, norms: Weights, images: Tensor
+) -> Statistics:
+    """Batch-norm statistics of each task's support set under its adapted weights."""
+    statistics: Statistics = {}
+    network(weights, norms, images, record=statistics)
+    return statistics
+
+
+def norms_at(parameters: MetaParameters, step: int) -> Weights:
+    """Batch-norm's scales and shifts of one inner step, (channels,)."""
+    return {name: tensor[step] for name, tensor in parameters.norms.items()}
+
+
+def _detached(weights: Weights) -> Weights:
+    return {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
+
+
+def _task_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view_as(labels).mean(1)

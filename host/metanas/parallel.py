@@ -1,0 +1,190 @@
+"""Workers: the same function on several processes, spread by torch.distributed.
+
+Every worker runs the same program on its own tasks and the results are averaged or gathered, so
+each holds the same state. The first worker is the calling process itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.multiprocessing import get_context
+
+from metanas.errors import MetanasError, WorkerError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOOPBACK = "127.0.0.1"
+_PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A process's place among the workers.
+
+    Args:
+        rank: 0 is the process that a user started; it alone writes files.
+        size: number of workers.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the workers."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        start = 0
+        for tensor in tensors:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over the workers, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def share(self, count: int) -> range:
+        """Which of `count` items are this worker's."""
+        return range(self.rank, count, self.size)
+
+
+class Workers:
+    """A context in which functions run on `size` processes, each with one thread.
+
+    Args:
+        size: number of workers; with 1 everything runs in the calling process.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.group = Group(0, size)
+        self._helpers: list[tuple[BaseProcess, Connection]] = []
+
+    def __enter__(self) -> Self:
+        torch.set_num_threads(1)
+        if self.group.size > 1:
+            port = _free_port()
+            context = get_context("spawn")
+            for rank in range(1, self.group.size):
+                here, there = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(there, rank, self.group.size, port), daemon=True
+                )
+                process.start()
+                there.close()
+                self._helpers.append((process, here))
+            _join(0, self.group.size, port)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process, connection in self._helpers:
+            connection.close()
+            if kind is not None:
+                process.terminate()
+        for process, _ in self._helpers:
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()
+        self._helpers.clear()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def run(
+        self, function: Callable[Concatenate[Group, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run `function(group, ...)` on every worker and return this process's result.
+
+        Arguments must be picklable; a keyword argument named `observer` stays in this process.
+
+        Raises:
+            WorkerError: a worker died or failed.
+        """
+        shared = {name: value for name, value in kwargs.items() if name != "observer"}
+        try:
+            for _, connection in self._helpers:
+                connection.send((function, args, shared))
+            result = function(self.group, *args, **kwargs)
+            for rank, (_, connection) in enumerate(self._helpers, 1):
+                if failure := connection.recv():
+                    raise WorkerError(f"worker {rank} failed: {failure}")
+        except (RuntimeError, EOFError, BrokenPipeError, ConnectionError) as error:
+            dead = [rank for rank, (process, _) in enumerate(self._helpers, 1) if _died(process)]
+            if not dead:
+                raise
+            raise WorkerError(
+                f"worker {', '.join(map(str, dead))} died",
+                hint="run the same command again; it goes on from the last checkpoint",
+            ) from error
+        return result
+
+
+def _died(process: BaseProcess) -> bool:
+    process.join(timeout=1)
+    return not process.is_alive()
+
+
+def _serve(connection: Connection, rank: int, size: int, port: int) -> None:
+    """A helper's whole life: join, then run what arrives until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process decides when to stop
+    torch.set_num_threads(1)
+    _join(rank, size, port)
+    with suppress(EOFError, BrokenPipeError, ConnectionError):
+        while True:
+            function, args, kwargs = connection.recv()
+            connection.send(_failure_of(function, Group(rank, size), args, kwargs))
+
+
+def _failure_of(
+    function: Callable[..., object], group: Group, args: Any, kwargs: Any
+) -> str | None:
+    try:
+        function(group, *args, **kwargs)
+    except MetanasError as error:
+        return str(error)
+    return None
+
+
+def _join(rank: int, size: int, port: int) -> None:
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://{_LOOPBACK}:{port}",
+        rank=rank,
+        world_size=size,
+        timeout=_PATIENCE,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,259 @@
+"""LatencyTable: the latency of every layer of a space on one device, and of whole networks.
+
+Calling a runtime costs something by itself, and a layer timed alone pays that price each time,
+while a network pays it once. So the table also holds an empty graph, and a network is predicted as
+
+    empty + sum over its layers of max(layer - empty, 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metanas.devices.device import DeviceDescription
+from metanas.errors import MissingRowsError, TableMismatchError
+from metanas.spaces import Genes, SearchSpace
+from metanas_agent.layers import EmptyLayer, LayerSpec
+from metanas_agent.measurement import Measurement
+
+CALL = EmptyLayer(1, 1, 1)
+"""The row that says what a call of the runtime costs by itself."""
+
+SHARED_FIELDS = ("source", "runtime", "runtime_version", "method")
+"""What all rows of a table have in common."""
+
+_NAMED_KEYS = 3
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """One layer timed again and again during a sweep, to see whether the device drifts.
+
+    Args:
+        key: the layer's key.
+        timings: how often it was timed.
+        median_ms: median over the timings.
+        p10_ms: 10th percentile.
+        p90_ms: 90th percentile.
+    """
+
+    key: str
+    timings: int
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+
+    @property
+    def spread(self) -> float:
+        """Half the range from the 10th to the 90th percentile, as a share of the median."""
+        return (self.p90_ms - self.p10_ms) / 2 / self.median_ms if self.median_ms else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """Where a table comes from.
+
+    Args:
+        device: what the device said of itself.
+        spaces: settings of each space whose layers were measured.
+        timer: settings of the timer.
+        sentinel: how much the device drifted, None if that was not watched.
+        made: command, version, seed, machine and time.
+    """
+
+    device: DeviceDescription
+    spaces: tuple[dict[str, Scalar], ...]
+    timer: dict[str, Scalar]
+    sentinel: Sentinel | None
+    made: dict[str, str | int]
+
+
+class Interval(NamedTuple):
+    """Lower and upper bound, one number an architecture each."""
+
+    low_ms: NDArray[np.float64]
+    high_ms: NDArray[np.float64]
+
+
+class _Columns(NamedTuple):
+    """What each layer of a space adds to a network's latency; NaN where there is no row."""
+
+    median_ms: NDArray[np.float64]
+    low_ms: NDArray[np.float64]
+    high_ms: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyTable:
+    """Rows of one device, runtime and method, with their provenance.
+
+    A layer without a row, or whose row was measured while the device was throttled, is missing:
+    asking for it is an error, never a guess.
+
+    Args:
+        header: where the rows come from.
+        rows: measurements by layer key, in the order in which they are written.
+
+    Raises:
+        TableMismatchError: the rows were not all made in the same way.
+    """
+
+    header: TableHeader
+    rows: Mapping[str, Measurement]
+    _columns: WeakKeyDictionary[SearchSpace[Any], _Columns] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        for name in SHARED_FIELDS:
+            values = {getattr(row, name) for row in self.rows.values()}
+            if len(values) > 1:
+                raise TableMismatchError(
+                    f"rows of one table differ in {name}: {', '.join(sorted(map(str, values)))}",
+                    hint="make one table for each",
+                )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LatencyTable):
+            return NotImplemented
+        return self.header == other.header and list(self.rows.items()) == list(other.rows.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def shared(self, name: str) -> Scalar | None:
+        """The value of one of `SHARED_FIELDS`, None in a table without rows."""
+        for row in self.rows.values():
+            value: Scalar = getattr(row, name)
+            return value
+        return None
+
+    def row(self, layer: LayerSpec) -> Measurement:
+        """The measurement of a layer.
+
+        Raises:
+            MissingRowsError: the table has no row of it that can be used.
+        """
+        row = self._usable(layer.key)
+        if row is None:
+            raise self._missing([layer.key])
+        return row
+
+    def require(self, layers: Sequence[LayerSpec]) -> None:
+        """Refuse to go on without a row that can be used for each of these layers.
+
+        Raises:
+            MissingRowsError: naming the first of those that are missing, and how many.
+        """
+        if missing := self.missing(layers):
+            raise self._missing(missing)
+
+    @property
+    def call_ms(self) -> float:
+        """What a call of the runtime costs by itself: each network pays it once."""
+        return self.row(CALL).median_ms
+
+    def layer_ms(self, layer: LayerSpec) -> float:
+        """What a layer adds to a network: its median without the call of the runtime.
+
+        Raises:
+            MissingRowsError: the table has no row of it, or none of the call.
+        """
+        return max(self.row(layer).median_ms - self.row(CALL).median_ms, 0.0)
+
+    def latency_ms(self, space: SearchSpace[Any], genes: Genes) -> NDArray[np.float64]:
+        """Predicted latency of many architectures, shape (architectures,).
+
+        Raises:
+            MissingRowsError: the table lacks a layer of one of them.
+        """
+        return self._predict(space, genes, "median_ms")
+
+    def interval_ms(self, space: SearchSpace[Any], genes: Genes) -> Interval:
+        """Bounds of `latency_ms`, as if every row were off in the same direction at once.
+
+        That is wider than adding the errors as independent ones would be, since what disturbs a
+        device disturbs many rows alike.
+
+        Raises:
+            MissingRowsError: the table lacks a layer of one of them.
+        """
+        return Interval(
+            self._predict(space, genes, "low_ms"), self._predict(space, genes, "high_ms")
+        )
+
+    def costs_ms(self, space: SearchSpace[Any]) -> NDArray[np.float64]:
+        """`layer_ms` of every layer, aligned to `space.all_layers`.
+
+        Raises:
+            MissingRowsError: the table lacks one of them.
+        """
+        if missing := self.missing(space.all_layers):
+            raise self._missing(missing)
+        return self._align(space).median_ms.copy()
+
+    def missing(self, layers: Sequence[LayerSpec]) -> list[str]:
+        """Keys among these layers, and the call's, that have no row that can be used."""
+        return [key for key in (CALL.key, *_keys(layers)) if self._usable(key) is None]
+
+    def _predict(self, space: SearchSpace[Any], genes: Genes, which: str) -> NDArray[np.float64]:
+        call_ms: float = getattr(self.row(CALL), which)
+        latency_ms = call_ms + space.sum_over_layers(genes, getattr(self._align(space), which))
+        if np.isnan(latency_ms).any():
+            raise self._missing_of(space, genes)
+        return latency_ms
+
+    def _align(self, space: SearchSpace[Any]) -> _Columns:
+        """Each layer's own time, aligned to `space.all_layers` once."""
+        if space not in self._columns:
+            call = self.row(CALL)
+            rows = [self._usable(key) for key in _keys(space.all_layers)]
+
+            def own_ms(which: str, call_ms: float) -> NDArray[np.float64]:
+                times = np.array([getattr(row, which) if row else np.nan for row in rows])
+                return np.maximum(times - call_ms, 0.0)
+
+            self._columns[space] = _Columns(
+                median_ms=own_ms("median_ms", call.median_ms),
+                low_ms=own_ms("low_ms", call.high_ms),
+                high_ms=own_ms("high_ms", call.low_ms),
+            )
+        return self._columns[space]
+
+    def _usable(self, key: str) -> Measurement | None:
+        row = self.rows.get(key)
+        return None if row is None or row.verdict == "throttled" else row
+
+    def _missing_of(self, space: SearchSpace[Any], genes: Genes) -> MissingRowsError:
+        used = np.unique(space.layer_indices(genes))
+        layers = [space.all_layers[index] for index in used if index >= 0]
+        return self._missing(self.missing(layers))
+
+    def _missing(self, keys: Sequence[str]) -> MissingRowsError:
+        throttled = sum(key in self.rows for key in keys)
+        named = ", ".join(keys[:_NAMED_KEYS])
+        more = f" and {len(keys) - _NAMED_KEYS} more" if len(keys) > _NAMED_KEYS else ""
+        because = f" ({throttled} of them measured while throttled)" if throttled else ""
+        return MissingRowsError(
+            f"the table of {self.header.device.name} lacks {len(keys)} rows{because}: "
+            f"{named}{more}",
+            hint="profile the device again with metanas-profile; it measures only what is missing",
+        )
+
+
+def rounded(row: Measurement) -> Measurement:
+    """The row with times of six significant digits: more is noise, and hides changes in a diff."""
+    names = ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms")
+    times: dict[str, Any] = {name: float(f"{getattr(row, name):.6g}") for name in names}
+    return replace(row, **times)
+
+
+def _keys(layers: Sequence[LayerSpec]) -> Iterator[str]:
+    return (layer.key for layer in layers)

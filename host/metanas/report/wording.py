@@ -1,0 +1,44 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from metanas.report.run_files import Accuracy
+
+_SPACE = "\xa0"
+"""Keeps a number and its unit on one line."""
+
+_MICROSECOND = 1e-3
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits: `0.0123 ms`, `1.20 ms`, `123 ms`; `<0.001 ms` below that."""
+    number = f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
+    return f"{number if value >= _MICROSECOND else '<0.001'}{_SPACE}ms"
+
+
+def count(value: float) -> str:
+    """As the papers count: `512`, `113.21K`, `10.07M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+        if value >= size:
+            return f"{value / size:.2f}{unit}"
+    return f"{value:g}"
+
+
+def size(value_bytes: int) -> str:
+    """`812 B`, `452.8 kB`, `1.2 MB`."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if value_bytes >= scale:
+            return f"{value_bytes / scale:.1f}{_SPACE}{unit}"
+    return f"{value_bytes}{_SPACE}B"
+
+
+def percent(share: float) -> str:
+    """`93.42%`."""
+    return f"{share:.2%}"
+
+
+def accuracy(value: Accuracy | None) -> str:
+    """`93.42% ± 0.51`: a share and half its 95% interval, both in percent."""
+    if value is None:
+        return "not evaluated"
+    return f"{percent(value.accuracy)}{_SPACE}±{_SPACE}{value.interval * 100:.2f}"

@@ -1,0 +1,200 @@
+"""RunFolder: where everything about one run lives, and what made it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from metanas.data import DataSet, EpisodeSampler, EpisodeSettings, Split, load
+from metanas.errors import RunFolderError
+from metanas.files import write_bytes, write_json
+from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
+from metanas.profiling import read_table
+from metanas.provenance import provenance
+from metanas.spaces import SearchSpace, make_space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a run is about: the tasks and the space. Everything in a run folder shares it.
+
+    Args:
+        data: name of the data set.
+        data_root: where its files are; empty for the default places.
+        ways: classes of a task.
+        shots: support images of a class.
+        queries: query images of a class when evaluating.
+        train_queries: query images of a class when training.
+        space: name of the search space.
+        downsampling: `pooled` or `strided`.
+        pool: n of the n x n pooling before the classifier.
+        global_expansion: whether channels are searched.
+        adaptive_depth: whether the number of layers is searched.
+        query_norm: batch-norm protocol of training and searching.
+        workers: processes that share the work.
+        seed: of everything.
+    """
+
+    data: str = "glyphs"
+    data_root: str = ""
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    train_queries: int = 5
+    space: str = "vgg9"
+    downsampling: str = "pooled"
+    pool: int = 5
+    global_expansion: bool = True
+    adaptive_depth: bool = True
+    query_norm: QueryNorm = "transductive"
+    workers: int = 2
+    seed: int = 0
+
+    def load_data(self) -> DataSet:
+        """The data set; see `metanas.data.load`."""
+        root = Path(self.data_root) if self.data_root else None
+        return load(self.data, data_root=root, seed=self.seed)
+
+    def sampler(self, data: DataSet, split: Split) -> EpisodeSampler:
+        """Tasks of the split `train`, `val` or `test`."""
+        queries = self.train_queries if split == "train" else self.queries
+        settings = EpisodeSettings(ways=self.ways, shots=self.shots, queries=queries)
+        return EpisodeSampler(data.split(split), settings, self.seed)
+
+    def make_space(self, data: DataSet) -> SearchSpace[Any]:
+        """The search space at the data set's image size."""
+        return make_space(
+            self.space,
+            input_shape=data.shape,
+            ways=self.ways,
+            downsampling=self.downsampling,
+            pool=self.pool,
+            global_expansion=self.global_expansion,
+            adaptive_depth=self.adaptive_depth,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names of the files in a run folder, and the settings that it was made with.
+
+    Args:
+        path: the folder.
+        settings: what the run is about.
+    """
+
+    path: Path
+    settings: RunSettings
+
+    @classmethod
+    def create(cls, path: Path, settings: RunSettings) -> Self:
+        """Make the folder, or go on with one that was made by the same settings.
+
+        Raises:
+            SettingsMismatchError: it was made by others; nothing is touched.
+        """
+        if (path / "run.json").exists():
+            folder = cls.open(path)
+            check_same_settings(path, asdict(folder.settings), asdict(settings))
+            return folder
+        path.mkdir(parents=True, exist_ok=True)
+        made = {"settings": asdict(settings), "provenance": provenance(seed=settings.seed)}
+        write_json(path / "run.json", made)
+        return cls(path, settings)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the settings of a folder.
+
+        Raises:
+            RunFolderError: it is no run folder.
+        """
+        file = path / "run.json"
+        if not file.is_file():
+            raise RunFolderError(f"{path} is no run folder", hint="make one with: metanas train")
+        try:
+            return cls(path, RunSettings(**json.loads(file.read_text())["settings"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"cannot read {file}: {error}") from error
+
+    def training(self, name: str) -> TrainingFiles:
+        """Files of the training `supernet`, `found` or another network's."""
+        return TrainingFiles(self.path / f"{name}.safetensors", self.path / f"{name}.metrics.jsonl")
+
+    def table(self, device: str) -> Path:
+        """The latency table of a device that the run uses."""
+        return self.path / "tables" / f"{device}.tsv"
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """Device name to table, of every table in the folder."""
+        return {path.stem: path for path in sorted(self.table("*").parent.glob("*.tsv"))}
+
+    def known_table(self, device: str) -> Path:
+        """The table of a device, which must be in the folder.
+
+        Raises:
+            RunFolderError: it is not.
+        """
+        if device not in self.tables:
+            known = ", ".join(self.tables) or "none"
+            raise RunFolderError(
+                f"{self.path} has no table of {device!r}; it has: {known}",
+                hint=f"profile it and adapt with it: metanas adapt {self.path} --table ...",
+            )
+        return self.table(device)
+
+    def keep_table(self, source: Path) -> None:
+        """Copy a table into the folder, so that the run stays whole by itself.
+
+        Raises:
+            TableError: it cannot be read.
+        """
+        device = read_table(source).header.device.name
+        write_bytes(self.table(device), source.read_bytes())
+
+    @property
+    def search_journal(self) -> Path:
+        """One line a round."""
+        return self.path / "search.jsonl"
+
+    @property
+    def search(self) -> Path:
+        """Winner, constraints and Pareto front."""
+        return self.path / "search.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Accuracy and cost of each retrained network."""
+        return self.path / "evaluation.json"
+
+    @property
+    def model(self) -> Path:
+        """The exported network, adapted to the first verification task."""
+        return self.path / "model.onnx"
+
+    @property
+    def verification(self) -> Path:
+        """What the device gave, against what was promised."""
+        return self.path / "verify.json"
+
+    def read_json(self, file: Path, *, made_by: str) -> Any:
+        """A JSON file of the folder.
+
+        Args:
+            file: which one.
+            made_by: the command that makes it, for the error.
+
+        Raises:
+            RunFolderError: it is absent or broken.
+        """
+        if not file.is_file():
+            raise RunFolderError(f"{file} does not exist", hint=f"run first: {made_by} {self.path}")
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise RunFolderError(
+                f"cannot read {file}: {error}", hint="delete it, and make it again"
+            ) from error

@@ -1,0 +1,148 @@
+"""Meta-training in a run folder: the super-network, or one network from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from metanas.data import DataSet
+from metanas.errors import RunFolderError
+from metanas.meta import (
+    Chooser,
+    Fixed,
+    MetaParameters,
+    Observer,
+    OuterSettings,
+    TrainingPlan,
+    load_checkpoint,
+    meta_train,
+)
+from metanas.parallel import Group, Workers
+from metanas.runs.folder import RunFolder
+from metanas.search import ProgressiveShrinking, ShrinkingSettings
+
+SUPERNET = "supernet"
+
+
+def train_supernet(
+    workers: Workers,
+    folder: RunFolder,
+    outer: OuterSettings,
+    shrinking: ShrinkingSettings,
+    *,
+    observer: Observer | None = None,
+) -> MetaParameters:
+    """Meta-train the super-network of the run's space, or go on with it.
+
+    Raises:
+        SettingsMismatchError: it was begun with other settings.
+        DivergenceError: the loss is not a number.
+    """
+    return workers.run(_train_supernet, folder, outer, shrinking, observer=observer)
+
+
+def train_network(
+    workers: Workers,
+    folder: RunFolder,
+    name: str,
+    architecture: str,
+    outer: OuterSettings,
+    *,
+    observer: Observer | None = None,
+) -> MetaParameters:
+    """Meta-train one architecture from scratch, under a name of its own in the folder.
+
+    Raises:
+        ArchitectureError: the run's space does not hold it.
+        SettingsMismatchError: a network of that name was begun with other settings.
+        DivergenceError: the loss is not a number.
+    """
+    return workers.run(_train_network, folder, name, architecture, outer, observer=observer)
+
+
+def load_trained(folder: RunFolder, name: str) -> MetaParameters:
+    """The parameters of a training that has ended.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be read.
+        RunFolderError: the training has not ended.
+    """
+    path = folder.training(name).checkpoint
+    checkpoint = load_checkpoint(path)
+    steps = checkpoint.settings["epochs"] * checkpoint.settings["iterations"]
+    if checkpoint.step < steps:
+        raise RunFolderError(
+            f"{path} is at step {checkpoint.step} of {steps}",
+            hint="run the command that trains it again; it goes on from there",
+        )
+    return checkpoint.parameters
+
+
+def outer_settings(checkpoint_settings: dict[str, Any]) -> OuterSettings:
+    """The schedule that a checkpoint was made by."""
+    return OuterSettings(
+        **{field.name: checkpoint_settings[field.name] for field in fields(OuterSettings)}
+    )
+
+
+def trained_architecture(folder: RunFolder, name: str) -> str:
+    """The text of the architecture that was trained under a name.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be read.
+    """
+    checkpoint = load_checkpoint(folder.training(name).checkpoint)
+    return str(checkpoint.settings["architecture"])
+
+
+def _train_supernet(
+    group: Group,
+    folder: RunFolder,
+    outer: OuterSettings,
+    shrinking: ShrinkingSettings,
+    *,
+    observer: Observer | None = None,
+) -> MetaParameters:
+    data = folder.settings.load_data()
+    space = folder.settings.make_space(data)
+    chooser = ProgressiveShrinking(space, shrinking, outer.seed)
+    plan = _plan(folder, data, chooser, space.corners(), outer)
+    return meta_train(group, plan, folder.training(SUPERNET), observer=observer)
+
+
+def _train_network(
+    group: Group,
+    folder: RunFolder,
+    name: str,
+    architecture: str,
+    outer: OuterSettings,
+    *,
+    observer: Observer | None = None,
+) -> MetaParameters:
+    data = folder.settings.load_data()
+    parsed = folder.settings.make_space(data).parse(architecture)
+    plan = _plan(folder, data, Fixed(parsed), (parsed,), outer)
+    return meta_train(group, plan, folder.training(name), observer=observer)
+
+
+def _plan(
+    folder: RunFolder,
+    data: DataSet,
+    chooser: Chooser[Any],
+    corners: tuple[Any, ...],
+    outer: OuterSettings,
+) -> TrainingPlan[Any]:
+    return TrainingPlan(
+        space=folder.settings.make_space(data),
+        corners=corners,
+        chooser=chooser,
+        sampler=folder.settings.sampler(data, "train"),
+        outer=outer,
+        query_norm=folder.settings.query_norm,
+        context=context(folder, data),
+    )
+
+
+def context(folder: RunFolder, data: DataSet) -> dict[str, Any]:
+    """What a checkpoint or a journal of the run must have been made by."""
+    return asdict(folder.settings) | {"data_fingerprint": data.fingerprint}

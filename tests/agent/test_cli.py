@@ -1,0 +1,164 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from metanas_agent import __version__
+from metanas_agent.errors import UnsafeAddressError
+from metanas_agent.layers import EmptyLayer
+from metanas_agent.messages import Measure
+from metanas_agent.server import loopback_address
+from metanas_agent.timer import TimerSettings
+from support.agent_process import AgentProcess, children, is_running, raw_connection, wait_for
+
+
+def metanas_agent(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "metanas_agent", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_info_says_what_the_machine_can_run():
+    run = metanas_agent("info")
+    assert run.returncode == 0
+    assert "runtimes       onnx 1." in run.stdout
+    assert f"agent version  {__version__}" in run.stdout
+
+
+def test_info_for_scripts():
+    import onnxruntime
+
+    run = metanas_agent("info", "--json")
+    values = json.loads(run.stdout)
+    assert values["runtimes"] == {"onnx": onnxruntime.__version__}
+    assert values["unavailable"] == {}
+    assert values["cores"] == len(os.sched_getaffinity(0))
+
+
+def test_a_runtime_that_is_not_installed_is_said_to_be(tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no wheel for this processor')")
+    run = subprocess.run(
+        [sys.executable, "-m", "metanas_agent", "info", "--json"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    values = json.loads(run.stdout)
+    assert values["runtimes"] == {}
+    assert "no wheel for this processor" in values["unavailable"]["onnx"]
+    assert "pip install" in values["unavailable"]["onnx"]
+
+
+def test_a_runtime_that_crashes_is_unavailable_and_no_crash_of_ours(tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("import os; os.kill(os.getpid(), 4)")
+    run = subprocess.run(
+        [sys.executable, "-m", "metanas_agent", "info", "--json"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "worker died: SIGILL" in json.loads(run.stdout)["unavailable"]["onnx"]
+
+
+def test_what_native_code_prints_does_not_reach_the_frames(tmp_path):
+    (tmp_path / "onnxruntime.py").write_text(
+        "import os; os.write(1, b'hello from C'); print('and python'); raise ImportError('done')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "metanas_agent", "info", "--json"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "runtime unavailable: onnx: done" in json.loads(run.stdout)["unavailable"]["onnx"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_cleanly_when_told_to(number):
+    with AgentProcess() as agent:
+        assert agent.line == f"metanas-agent {__version__} listening on 127.0.0.1:{agent.port}\n"
+        with raw_connection(agent.port) as peer:
+            peer.greet()
+            assert agent.stop(number) == 0
+            assert peer.socket.recv(1) == b""
+
+
+def test_a_port_in_use_is_one_clear_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = metanas_agent("serve", "--port", str(port))
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in run.stderr
+    assert "--port" in run.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.org", ""])
+def test_refuses_addresses_that_others_can_reach(host):
+    run = metanas_agent("serve", "--host", host)
+    assert run.returncode == 1
+    assert f"will not listen on {host!r}" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_loopback_addresses_are_fine():
+    assert loopback_address("localhost") == "127.0.0.1"
+    assert loopback_address("127.0.3.1") == "127.0.3.1"
+    assert loopback_address("::1") == "::1"
+    with pytest.raises(UnsafeAddressError):
+        loopback_address("127.0.0.1.example.org")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("dance",), ("serve", "--port", "65536"), ("serve", "--runtime", "none")]
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    run = metanas_agent(*arguments)
+    assert run.returncode == 2
+    assert "usage: metanas-agent" in run.stderr
+
+
+def test_help_and_version():
+    assert "loopback" in metanas_agent("serve", "--help").stdout
+    assert metanas_agent("--version").stdout == f"metanas-agent {__version__}\n"
+
+
+def test_no_worker_outlives_a_killed_agent():
+    settings = TimerSettings(interval=1e-6, budget_ms=600_000)
+    with AgentProcess() as agent, raw_connection(agent.port) as peer:
+        peer.greet()
+        peer.send(Measure(layers=(EmptyLayer(1, 1, 1),), settings=settings, runtime="onnx"))
+        worker = agent.worker()
+        agent.kill()
+        wait_for(lambda: not is_running(worker))
+
+
+def test_no_agent_outlives_its_parent():
+    """The parent is killed, so it cannot clean up: agent and worker must see it by themselves."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    agent = int(parent.stdout.readline())
+    (worker,) = wait_for(lambda: children(agent))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_for(lambda: not is_running(agent) and not is_running(worker))
+
+
+PARENT = """
+from metanas.devices import LocalAgent
+from metanas_agent.layers import EmptyLayer
+from metanas_agent.timer import TimerSettings
+device = LocalAgent()
+print(device.process_id, flush=True)
+settings = TimerSettings(interval=1e-6, budget_ms=600_000)
+next(device.measure([EmptyLayer(1, 1, 1)], settings))
+"""

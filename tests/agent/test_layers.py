@@ -1,0 +1,145 @@
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanas_agent.errors import InvalidLayerError
+from metanas_agent.layers import ACTIVATIONS, ConvLayer, EmptyLayer, HeadLayer, parse_layer
+
+sizes = st.integers(1, 4096)
+convs = st.builds(
+    ConvLayer,
+    sizes,
+    sizes,
+    sizes,
+    out_channels=sizes,
+    kernel=st.integers(0, 7).map(lambda n: 2 * n + 1),
+    stride=st.integers(1, 4),
+    activation=st.sampled_from((*ACTIVATIONS, "none")),
+    pool=st.integers(1, 4),
+)
+heads = st.integers(1, 64).flatmap(
+    lambda pool: st.builds(
+        HeadLayer,
+        sizes,
+        st.integers(pool, 4096),
+        st.integers(pool, 4096),
+        pool=st.just(pool),
+        ways=sizes,
+    )
+)
+empties = st.builds(EmptyLayer, sizes, sizes, sizes)
+layers = convs | heads | empties
+
+
+@given(layers)
+def test_a_layer_is_its_key(layer):
+    assert parse_layer(layer.key) == layer
+    assert hash(parse_layer(layer.key)) == hash(layer)
+    assert str(layer) == layer.key
+    assert layer.key.isascii()
+    assert layer.key.isprintable()
+
+
+@given(layers, layers)
+def test_different_layers_have_different_keys(one, other):
+    assert (one == other) == (one.key == other.key)
+
+
+@given(st.text())
+def test_any_text_is_a_layer_or_refused(text):
+    with suppress(InvalidLayerError):
+        assert parse_layer(text).key == text
+
+
+@given(layers, st.data())
+def test_an_edited_key_is_another_layer_or_refused(layer, data):
+    at = data.draw(st.integers(0, len(layer.key) - 1))
+    edited = layer.key[:at] + data.draw(st.characters(max_codepoint=0x300)) + layer.key[at + 1 :]
+    with suppress(InvalidLayerError):
+        assert parse_layer(edited).key == edited
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "conv",
+        "conv/1x28x28",
+        "conv/1x28x28/c64/k3/s1/relu/p2",  # no dtype
+        "conv/1x28x28/c64/k3/s1/relu/p2/float32/",
+        " conv/1x28x28/c64/k3/s1/relu/p2/float32",
+        "conv/1x28x28/c64/k3/s1/relu/p2/float32\n",
+        "conv/1x28x28/c064/k3/s1/relu/p2/float32",  # another text of the same layer
+        "conv/1x28x28/c64/k2/s1/relu/p2/float32",  # even kernel
+        "conv/0x28x28/c64/k3/s1/relu/p2/float32",
+        "conv/1x28x28/c-4/k3/s1/relu/p2/float32",
+        "conv/1x28x28/c64/k3/s1/tanh/p2/float32",
+        "conv/1x28x28/c64/k3/s1/relu/p2/float16",
+        "conv/1x28x28/c64/k3/s1/relu/p0/float32",
+        "conv/1x28x28/c٣/k3/s1/relu/p2/float32",  # an Arabic digit
+        "head/64x2x2/n3/w5/float32",  # pools 2x2 to 3x3
+        "head/64x2x2/n1/w0/float32",
+        "empty/1x1",
+        "dense/1x1x1",
+        "conv/" + "9" * 10_000 + "x28x28/c64/k3/s1/relu/p2/float32",
+    ],
+)
+def test_refuses_malformed_keys(key):
+    with pytest.raises(InvalidLayerError):
+        parse_layer(key)
+
+
+def test_the_error_names_what_is_wrong():
+    with pytest.raises(InvalidLayerError, match="kernel is 4"):
+        ConvLayer(1, 28, 28, out_channels=64, kernel=4)
+    with pytest.raises(InvalidLayerError, match="out_channels is 0"):
+        ConvLayer(1, 28, 28, out_channels=0, kernel=3)
+    with pytest.raises(InvalidLayerError, match="tanh"):
+        ConvLayer(1, 28, 28, out_channels=64, kernel=3, activation="tanh")
+    with pytest.raises(InvalidLayerError, match="cannot pool 2x2 to 5x5"):
+        HeadLayer(64, 2, 2, pool=5, ways=5)
+    with pytest.raises(InvalidLayerError, match="width is True"):
+        EmptyLayer(1, 1, True)
+    with pytest.raises(InvalidLayerError, match="float64"):
+        HeadLayer(64, 2, 2, pool=1, ways=5, dtype="float64")
+
+
+def test_a_convolution_counts_its_work():
+    layer = ConvLayer(3, 21, 30, out_channels=8, kernel=5, stride=2, pool=2)
+    assert layer.conv_shape == (8, 11, 15)
+    assert layer.output_shape == (8, 6, 8)
+    assert layer.macs == 11 * 15 * 8 * 3 * 25
+    assert layer.params == 8 * (3 * 25) + 8 + 2 * 8
+    assert layer.size_bytes == 4 * layer.params
+
+
+def test_a_head_counts_its_classifier():
+    layer = HeadLayer(64, 7, 9, pool=2, ways=5)
+    assert layer.features == 256
+    assert layer.macs == 256 * 5
+    assert layer.params == 256 * 5 + 5
+    assert layer.output_shape == (5,)
+
+
+@given(heads)
+def test_a_heads_pooling_gives_its_map_and_covers_every_pixel(layer):
+    for side, window, stride in zip(
+        layer.input_shape[1:], layer.pool_window, layer.pool_stride, strict=True
+    ):
+        assert (side - window) // stride + 1 == layer.pool
+        assert window + (layer.pool - 1) * stride == side
+        assert window >= stride
+
+
+def test_an_empty_graph_costs_nothing_of_its_own():
+    layer = EmptyLayer(16, 4, 5)
+    assert (layer.macs, layer.params, layer.size_bytes) == (0, 0, 0)
+    assert layer.output_shape == layer.input_shape == (16, 4, 5)
+
+
+def test_layers_are_values():
+    layer = EmptyLayer(1, 2, 3)
+    with pytest.raises(AttributeError):
+        layer.width = 4

@@ -1,0 +1,136 @@
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanas_agent.errors import InvalidMeasurementError
+from metanas_agent.measurement import METHOD_VERSION, SOURCES, VERDICTS, Measurement
+
+times = st.floats(0, 1e9, allow_nan=False, allow_infinity=False)
+optional = st.none() | st.floats(-273, 1e6, allow_nan=False)
+names = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+@st.composite
+def measurements(draw):
+    low, median, high = sorted(draw(st.tuples(times, times, times)))
+    return Measurement(
+        key=draw(names),
+        median_ms=median,
+        low_ms=low,
+        high_ms=high,
+        p10_ms=draw(times),
+        p90_ms=draw(times),
+        samples=draw(st.integers(1, 10**6)),
+        repeats=draw(st.integers(1, 10**6)),
+        source=draw(st.sampled_from(SOURCES)),
+        runtime=draw(names),
+        runtime_version=draw(names),
+        clock_mhz_before=draw(optional),
+        clock_mhz_after=draw(optional),
+        temperature_c=draw(optional),
+        throttled=draw(st.none() | st.integers(0, 2**20)),
+        verdict=draw(st.sampled_from(VERDICTS)),
+        reason=draw(names),
+    )
+
+
+def plain(**changes):
+    values = {
+        "key": "empty/1x1x1",
+        "median_ms": 2.0,
+        "low_ms": 1.9,
+        "high_ms": 2.2,
+        "p10_ms": 1.8,
+        "p90_ms": 2.5,
+        "samples": 11,
+        "repeats": 3,
+        "source": "measured",
+        "runtime": "onnx",
+        "runtime_version": "1.0",
+    }
+    return {**values, **changes}
+
+
+@given(measurements())
+def test_goes_through_json(measurement):
+    sent = json.dumps(measurement.to_dict(), allow_nan=False)
+    assert Measurement.from_dict(json.loads(sent)) == measurement
+
+
+@pytest.mark.parametrize("name", ["median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms"])
+@pytest.mark.parametrize(
+    "value",
+    [-1e-9, float("nan"), float("inf"), "2.0", None, [], True, pytest.param(10**400, id="huge")],
+)
+def test_refuses_impossible_times(name, value):
+    with pytest.raises(InvalidMeasurementError, match=name):
+        Measurement.from_dict(plain(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("samples", 0),
+        ("samples", 1.0),
+        ("samples", True),
+        ("repeats", -1),
+        ("method", 0),
+        ("key", None),
+        ("runtime", 3),
+        ("runtime_version", None),
+        ("reason", None),
+        ("clock_mhz_before", float("nan")),
+        ("clock_mhz_after", "fast"),
+        ("temperature_c", float("inf")),
+        ("throttled", 1.5),
+        ("verdict", "fine"),
+        ("verdict", []),
+        ("source", "guessed"),
+        ("source", {}),
+    ],
+)
+def test_refuses_impossible_values(name, value):
+    with pytest.raises(InvalidMeasurementError, match=name):
+        Measurement.from_dict(plain(**{name: value}))
+
+
+@pytest.mark.parametrize("median_ms", [1.8, 2.3])
+def test_the_median_lies_in_its_interval(median_ms):
+    with pytest.raises(InvalidMeasurementError, match="median_ms"):
+        Measurement.from_dict(plain(median_ms=median_ms))
+
+
+@pytest.mark.parametrize("name", list(plain()))
+def test_refuses_an_incomplete_measurement(name):
+    values = plain()
+    del values[name]
+    with pytest.raises(InvalidMeasurementError, match=name):
+        Measurement.from_dict(values)
+
+
+def test_refuses_unknown_fields():
+    with pytest.raises(InvalidMeasurementError, match="colour"):
+        Measurement.from_dict(plain(colour="red"))
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), st.lists)
+    | st.dictionaries(st.text() | st.integers(), st.integers())
+)
+def test_refuses_anything_else(values):
+    with pytest.raises(InvalidMeasurementError):
+        Measurement.from_dict(values)
+
+
+def test_relative_interval_is_half_of_it():
+    assert Measurement(**plain()).relative_interval == pytest.approx(0.15 / 2.0)
+    nothing = plain(median_ms=0.0, low_ms=0.0, high_ms=0.0)
+    assert Measurement(**nothing).relative_interval == 0.0
+
+
+def test_says_which_method_timed_it():
+    assert Measurement(**plain()).method == METHOD_VERSION
+    assert "method" in {field.name for field in dataclasses.fields(Measurement)}

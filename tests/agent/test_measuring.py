@@ -1,0 +1,84 @@
+import pytest
+
+from metanas_agent.measurement import SystemState
+from metanas_agent.measuring import Gauge
+from metanas_agent.timer import TimerSettings
+
+SETTINGS = TimerSettings(budget_ms=60_000.0, min_samples=6, interval=0.99, sample_ms=0.001, core=3)
+
+
+class Runtime:
+    name = "test"
+    version = "1.2"
+
+
+class System:
+    """Says one state after the other; a measurement reads two."""
+
+    def __init__(self, *throttled):
+        self._left = list(throttled)
+        self.cores = []
+
+    def state(self, core=None):
+        self.cores.append(core)
+        bits = self._left.pop(0)
+        return SystemState(clock_mhz=1000.0 + len(self._left), temperature_c=50.0, throttled=bits)
+
+
+class Watch:
+    """Complains as it is told to; a measurement asks twice."""
+
+    def __init__(self, *complaints):
+        self._left = list(complaints)
+
+    def complaint(self):
+        return self._left.pop(0) if self._left else ""
+
+
+def measure(system, watch=None):
+    gauge = Gauge(SETTINGS, Runtime(), system, watch or Watch())
+    return gauge.measure(lambda: None, key="empty/1x1x1")
+
+
+def test_a_row_carries_its_evidence():
+    system = System(0, 0x50000)
+    row = measure(system)
+    assert (row.runtime, row.runtime_version, row.source) == ("test", "1.2", "measured")
+    assert (row.clock_mhz_before, row.clock_mhz_after, row.temperature_c) == (1001.0, 1000.0, 50.0)
+    assert row.throttled == 0x50000  # it was throttled once since boot, which is not now
+    assert row.verdict == "trusted"
+    assert system.cores == [3, 3]
+
+
+@pytest.mark.parametrize("bits", [(0x4, 0), (0, 0x1), (0x50008, 0x50008)])
+def test_a_throttled_row_is_measured_again(bits):
+    row = measure(System(*bits, 0, 0))
+    assert row.verdict == "trusted"
+    assert row.throttled == 0
+
+
+def test_a_row_throttled_twice_says_so():
+    system = System(0, 0x2, 0x2, 0x2)
+    row = measure(system, Watch("slow"))
+    assert row.verdict == "throttled"
+    assert row.reason == "throttle bits 0x2"
+    assert len(system.cores) == 4
+
+
+def test_a_system_that_does_not_tell_is_not_throttled():
+    row = measure(System(None, None))
+    assert row.throttled is None
+    assert row.verdict == "trusted"
+
+
+@pytest.mark.parametrize("complaints", [("slow", ""), ("", "slow")])
+def test_a_row_of_a_disturbed_machine_is_measured_again(complaints):
+    system = System(*[None] * 4)
+    assert measure(system, Watch(*complaints)).verdict == "trusted"
+    assert len(system.cores) == 4
+
+
+def test_a_row_of_a_machine_that_stays_disturbed_is_noisy():
+    row = measure(System(*[None] * 4), Watch("", "slow", "", "slower"))
+    assert row.verdict == "noisy"
+    assert row.reason == "slower"

@@ -1,0 +1,86 @@
+import os
+
+import pytest
+
+from metanas_agent.system import System
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(path, text):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    return write
+
+
+@pytest.fixture
+def no_vcgencmd(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+@pytest.fixture
+def board(write, no_vcgencmd):
+    write("proc/cpuinfo", "processor\t: 0\nBogoMIPS\t: 108.00\n")
+    write("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0")
+    write("proc/meminfo", "MemTotal:        3884000 kB\nMemAvailable:    3000000 kB\n")
+    write("sys/class/thermal/thermal_zone0/type", "gpu-thermal\n")
+    write("sys/class/thermal/thermal_zone0/temp", "99000\n")
+    write("sys/class/thermal/thermal_zone1/type", "cpu-thermal\n")
+    write("sys/class/thermal/thermal_zone1/temp", "48312\n")
+    for core, clock in enumerate(("1500000", "600000")):
+        write(f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq", clock)
+        write(f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor", "ondemand\n")
+    write("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n")
+
+
+def test_reads_a_board(board, tmp_path):
+    system = System(tmp_path)
+    state = system.state(core=1)
+    assert state.clock_mhz == 600.0
+    assert state.governor == "ondemand"
+    assert state.temperature_c == pytest.approx(48.312)
+    assert state.throttled == 0x50005
+    assert system.processor() == "Raspberry Pi 4 Model B Rev 1.4"
+    assert system.memory_bytes() == 3884000 * 1024
+    assert system.available_memory_bytes() == 3000000 * 1024
+
+
+def test_does_not_guess(no_vcgencmd, tmp_path):
+    system = System(tmp_path)
+    state = system.state(core=0)
+    assert (state.clock_mhz, state.governor, state.temperature_c, state.throttled) == (None,) * 4
+    assert system.processor() == ""
+    assert system.memory_bytes() is None
+
+
+def test_an_unpinned_process_has_a_clock_only_where_cores_share_one(board, write, tmp_path):
+    assert System(tmp_path).state().clock_mhz is None
+    write("sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", "1500000")
+    assert System(tmp_path).state().clock_mhz == 1500.0
+    write("sys/devices/system/cpu/cpufreq/policy4/scaling_cur_freq", "1800000")
+    assert System(tmp_path).state().clock_mhz is None
+
+
+def test_names_a_pc_processor(write, no_vcgencmd, tmp_path):
+    write("proc/cpuinfo", "processor : 0\nmodel name\t: AMD EPYC\nflags : x\n\nmodel name : AMD\n")
+    assert System(tmp_path).processor() == "AMD EPYC"
+
+
+def test_garbage_is_not_a_number(board, write, tmp_path):
+    write("sys/class/thermal/thermal_zone1/temp", "warm\n")
+    write("sys/devices/platform/soc/soc:firmware/get_throttled", "no\n")
+    state = System(tmp_path).state(core=0)
+    assert state.temperature_c is None
+    assert state.throttled is None
+
+
+@pytest.mark.parametrize(
+    ("script", "bits"), [("echo throttled=0x50004", 0x50004), ("echo sorry; exit 1", None)]
+)
+def test_asks_the_firmware_where_there_is_no_file(write, monkeypatch, tmp_path, script, bits):
+    write("bin/vcgencmd", f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bin/vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert System(tmp_path).state().throttled == bits

@@ -1,0 +1,148 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanas_agent.errors import InvalidSettingsError
+from metanas_agent.timer import TimerSettings, median_interval, time_call
+
+
+class FakeMachine:
+    """A call that takes as long as `duration_ms(number of the call)` says; nothing else does."""
+
+    def __init__(self, duration_ms):
+        self._duration_ms = duration_ms
+        self.now_ms = 0.0
+        self.calls = 0
+
+    def call(self):
+        self.now_ms += self._duration_ms(self.calls)
+        self.calls += 1
+
+    def clock_ns(self):
+        return round(self.now_ms * 1e6)
+
+    def time(self, **settings):
+        return time_call(self.call, TimerSettings(**settings), clock_ns=self.clock_ns)
+
+
+def test_a_steady_call_is_trusted_after_the_fewest_samples():
+    timing = FakeMachine(lambda _: 2.0).time(min_samples=11, sample_ms=0.5)
+    assert timing.verdict == "trusted"
+    assert timing.reason == ""
+    assert timing.samples == 11
+    assert timing.repeats == 1
+    assert timing.median_ms == timing.low_ms == timing.high_ms == pytest.approx(2.0)
+
+
+def test_a_short_call_is_repeated_until_a_sample_is_long_enough():
+    timing = FakeMachine(lambda _: 0.003).time(sample_ms=0.5)
+    assert timing.repeats == 167
+    assert timing.median_ms == pytest.approx(0.003, rel=1e-3)
+
+
+def test_cold_calls_are_not_in_the_samples():
+    timing = FakeMachine(lambda i: 10.0 if i < 3 else 1.0).time(budget_ms=400.0)
+    assert timing.p90_ms == pytest.approx(1.0)
+    assert timing.verdict == "trusted"
+
+
+def test_warm_up_takes_no_more_than_a_quarter_of_the_budget():
+    machine = FakeMachine(lambda i: 10.0 * 0.9**i)  # gets faster without end: 100 ms in all
+    machine.time(budget_ms=200.0, min_samples=6, interval=0.99, sample_ms=0.01)
+    assert 50.0 < machine.now_ms < 90.0
+
+
+def test_noise_is_averaged_away_within_the_budget():
+    noise = random.Random(3)
+    timing = FakeMachine(lambda _: 1.0 + noise.gauss(0, 0.02)).time(interval=0.01, budget_ms=500)
+    assert timing.verdict == "trusted"
+    assert timing.low_ms <= 1.0 <= timing.high_ms
+    assert (timing.high_ms - timing.low_ms) / 2 <= 0.01 * timing.median_ms
+
+
+def test_too_much_noise_for_the_budget_is_said():
+    noise = random.Random(3)
+    machine = FakeMachine(lambda _: noise.uniform(0.5, 1.5))
+    timing = machine.time(interval=0.001, budget_ms=50.0)
+    assert timing.verdict == "noisy"
+    assert "interval" in timing.reason
+    assert 50.0 <= machine.now_ms < 50.0 + 1.5
+    assert timing.samples > 11
+
+
+def test_drift_is_not_averaged_away():
+    machine = FakeMachine(lambda i: 1.0 + 0.001 * i)
+    timing = machine.time(interval=0.05, budget_ms=600.0, min_samples=400)
+    assert timing.verdict == "noisy"
+    assert "drift of +" in timing.reason
+
+
+def test_one_interruption_does_not_move_the_median():
+    timing = FakeMachine(lambda i: 50.0 if i == 7 else 1.0).time()
+    assert timing.verdict == "trusted"
+    assert timing.median_ms == pytest.approx(1.0)
+
+
+def test_the_fewest_samples_are_taken_even_over_budget():
+    machine = FakeMachine(lambda _: 100.0)
+    timing = machine.time(budget_ms=10.0, min_samples=7)
+    assert timing.samples == 7
+
+
+def test_too_few_samples_for_an_interval_are_never_trusted():
+    timing = FakeMachine(lambda _: 1.0).time(budget_ms=1.0, min_samples=3)
+    assert timing.verdict == "noisy"
+    assert timing.reason == "3 samples have no 95% interval of the median"
+
+
+# Ranks of the sign-test interval as printed in tables of the binomial distribution
+@pytest.mark.parametrize(("count", "rank"), [(6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (20, 6)])
+def test_interval_ranks(count, rank):
+    assert median_interval(range(1, count + 1)) == (rank, count + 1 - rank)
+
+
+def test_the_interval_covers_the_true_median_as_often_as_it_says():
+    rng = random.Random(0)
+    hits = 0
+    for _ in range(2000):
+        low, high = median_interval(sorted(rng.expovariate(1.0) for _ in range(25)))
+        hits += low <= 0.6931 <= high
+    assert hits / 2000 == pytest.approx(0.957, abs=0.015)
+
+
+@given(st.lists(st.floats(0.001, 10.0), min_size=1, max_size=50))
+def test_quantiles_are_in_order(durations):
+    machine = FakeMachine(lambda i: durations[i % len(durations)])
+    timing = machine.time(budget_ms=20.0, min_samples=1)
+    assert timing.low_ms <= timing.median_ms <= timing.high_ms
+    assert timing.p10_ms <= timing.median_ms <= timing.p90_ms
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"interval": 0.0},
+        {"interval": 1.0},
+        {"interval": float("nan")},
+        {"budget_ms": -1.0},
+        {"budget_ms": float("inf")},
+        {"budget_ms": "1"},
+        {"min_samples": 0},
+        {"min_samples": 2.5},
+        {"sample_ms": 0},
+        {"core": -1},
+        {"core": True},
+        {"seed": -1},
+    ],
+)
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(InvalidSettingsError, match=next(iter(bad))):
+        TimerSettings(**bad)
+
+
+@pytest.mark.parametrize("values", [None, {}, {"interval": 0.1}, [1]])
+def test_incomplete_settings_are_refused(values):
+    with pytest.raises(InvalidSettingsError):
+        TimerSettings.from_dict(values)

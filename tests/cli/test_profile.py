@@ -1,0 +1,246 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from metanas.cli import profile as command
+from metanas.profiling import diff, read_table
+
+ROWS = 2801
+NAME = "eyeriss-vgg9-1x28x28-5way.simulated.tsv"
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+def ended(patch, *arguments):
+    """The exit code of the command."""
+    patch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exited:
+        command.main()
+    return exited.value.code
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments):
+        code = ended(monkeypatch, *arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Tables of two spaces, made by the command itself."""
+    folder = tmp_path_factory.mktemp("tables")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        for extra in ((), ("--downsampling", "strided")):
+            assert ended(patch, "--device", "eyeriss", "--out", folder, *extra) == 0
+    return folder
+
+
+def test_measures_and_writes_a_table(folder):
+    table = read_table(folder / NAME)
+    assert len(table.rows) == ROWS
+    assert "--device eyeriss" in table.header.made["command"]
+    assert not list(folder.glob("*.jsonl"))
+
+
+def test_the_table_lies_in_the_data_folder_and_is_not_made_twice(run, tmp_path):
+    code, out, _ = run("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--json")
+    assert code == 0
+    result = json.loads(out)
+    path = tmp_path / "data" / "metanas" / "tables" / "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
+    assert result["table"] == str(path)
+    assert result["rows"] == len(read_table(path).rows)
+    assert result["verdicts"] == {"trusted": result["rows"], "noisy": 0, "throttled": 0}
+    before = path.stat().st_mtime_ns
+    assert run("--device", "eyeriss", "--input", "1x9x9", "--ways", 2)[0] == 0
+    assert path.stat().st_mtime_ns == before
+    code, _, err = run("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--seed", 1)
+    assert code == 1
+    assert "timer.seed was 0, now 1" in err
+    assert "--fresh" in err
+    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--seed", 1, "--fresh")
+    assert run(*arguments)[0] == 0
+    assert read_table(path).header.timer["seed"] == 1
+
+
+def test_people_read_on_standard_error_only(run, folder):
+    code, out, err = run("show", folder / NAME)
+    assert code == 0
+    assert out == ""
+    assert "eyeriss: weight-stationary at 200 MHz" in err
+    assert "2801, simulated" in err
+    assert "2801 trusted, 0 noisy, 0 throttled" in err
+    assert "5x5 convolution at 7x7, stride 1, pool 2" in err
+    assert "head at 2x2, 1x1 map" in err
+    heat = err[err.index("1x1 convolution at 28x28") :].splitlines()
+    assert heat[1].split() == ["in", "\\", "out", "16", "32", "48", "64", "96", "128", "144"]
+    assert heat[2].split()[0] == "1"
+
+
+def test_shows_json(run, folder):
+    code, out, _ = run("show", folder / NAME, "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert len(shown["measurements"]) == shown["rows"] == ROWS
+    assert shown["header"]["device"]["name"] == "eyeriss"
+
+
+def test_lists_tables_and_names_broken_ones(run, folder, tmp_path):
+    lines = (folder / NAME).read_text().splitlines()
+    (tmp_path / "whole.tsv").write_text("\n".join(lines))
+    (tmp_path / "torn.tsv").write_text("\n".join(lines[:2]))
+    (tmp_path / "other.tsv").write_text("a\tb\n")
+    code, out, _ = run("list", "--out", tmp_path, "--json")
+    assert code == 0
+    listed = {entry["table"].rpartition("/")[2]: entry for entry in json.loads(out)}
+    assert listed["whole.tsv"]["rows"] == ROWS
+    assert listed["torn.tsv"]["rows"] == ROWS
+    assert "format is None" in listed["other.tsv"]["error"]
+    code, out, err = run("list", "--out", tmp_path)
+    assert (code, out) == (0, "")
+    assert "whole.tsv" in err
+    assert "format is None" in err
+
+
+def test_an_empty_list_says_how_to_fill_it(run):
+    code, _, err = run("list")
+    assert code == 0
+    assert "metanas-profile --device local" in err
+
+
+def test_compares_tables(run, folder):
+    strided = next(folder.glob("*strided*"))
+    code, _, err = run("diff", folder / NAME, folder / NAME)
+    assert code == 0
+    assert "2801 layers in both: median change +0.0%, 0 beyond" in err
+    code, out, _ = run("diff", folder / NAME, strided, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["common"] == 1 + 28
+    assert len(found["removed"]) == len(found["added"]) == ROWS - 29
+
+
+def test_shows_the_largest_changes(run, folder, tmp_path):
+    slow = tmp_path / "slow.tsv"
+    lines = (folder / NAME).read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("conv/"))
+    key, *cells = lines[place].split("\t")
+    doubled = [str(2 * float(cell)) for cell in cells[:5]]
+    slow.write_text("\n".join([*lines[:place], "\t".join([key, *doubled, *cells[5:]])]))
+    assert run("diff", folder / NAME, slow)[0] == 1  # the rest of the file is missing
+    rest = lines[place + 1 :]
+    slow.write_text("\n".join([*lines[:place], "\t".join([key, *doubled, *cells[5:]]), *rest]))
+    code, _, err = run("diff", folder / NAME, slow)
+    assert code == 0
+    assert "1 beyond both intervals" in err
+    assert f"{key}" in err
+    assert "+100.0%" in err
+
+
+def test_merges_tables(run, folder, tmp_path):
+    strided = next(folder.glob("*strided*"))
+    both = tmp_path / "both.tsv"
+    code, out, _ = run("merge", folder / NAME, strided, "--out", both, "--json")
+    assert code == 0
+    assert json.loads(out)["rows"] == len(read_table(both).rows) == 2 * ROWS - 29
+    assert json.loads(out)["conflicts"] == []
+    assert not diff(read_table(folder / NAME), read_table(both)).removed
+    assert run("merge", folder / NAME, strided, "--out", both)[0] == 0
+
+
+def test_refuses_to_merge_tables_of_different_devices(run, folder, tmp_path):
+    other = tmp_path / "other.tsv"
+    other.write_text((folder / NAME).read_text().replace('"eyeriss"', '"another"'))
+    code, _, err = run("merge", folder / NAME, other, "--out", tmp_path / "both.tsv")
+    assert code == 1
+    assert "device name: eyeriss and another" in err
+    assert not (tmp_path / "both.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "say which device to measure"),
+        (["--device", "eyeriss", "--input", "28x28"], 2, "'28x28' is no image shape"),
+        (["--device", "eyeriss", "--input", "0x28x28"], 2, "no image shape"),
+        (["--device", "eyeriss", "--space", "resnet99"], 2, "choose from vgg9"),
+        (["--device", "eyeriss", "--downsampling", "halved"], 2, "pooled or strided"),
+        (["--device", "eyeriss", "--ways", "0"], 2, "ways"),
+        (["--device", "eyeriss", "--budget-ms", "-3"], 2, "budget-ms"),
+        (["--device", "eyeriss", "--seed", "one"], 2, "seed"),
+        (["measure"], 2, "No such command"),
+        (["show"], 2, "argument"),
+        (["--device", "nothing"], 1, "unknown device 'nothing'"),
+        (["--device", "127.0.0.1:9"], 1, "127.0.0.1:9"),
+        (["show", "absent"], 1, "no table 'absent'"),
+        (["diff", "absent", "absent"], 1, "no table 'absent'"),
+    ],
+)
+def test_bad_input_gives_one_clear_message(run, arguments, code, said):
+    exit_code, out, err = run(*arguments)
+    assert exit_code == code
+    assert out == ""
+    assert said in err
+
+
+def test_a_broken_table_is_named_with_its_line(run, folder, tmp_path):
+    broken = tmp_path / "broken.tsv"
+    lines = (folder / NAME).read_text().splitlines()
+    broken.write_text("\n".join([*lines[:99], "nonsense", *lines[100:]]))
+    code, _, err = run("show", broken)
+    assert code == 1
+    assert f"{broken}, line 100: not a layer: 'nonsense'" in err
+
+
+def test_a_folder_that_cannot_be_made_is_named(run, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = run("--device", "eyeriss", "--out", tmp_path / "file" / "below")
+    assert code == 1
+    assert str(tmp_path / "file") in err
+
+
+def test_help_is_for_strangers(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for word in ("--device", "--input", "list", "show", "diff", "merge", "Examples"):
+        assert word in out
+
+
+def test_killed_at_any_instant_it_goes_on(run, tmp_path, folder):
+    """SIGKILL in the middle of a sweep; the rerun keeps what was timed."""
+    arguments = ["--device", "eyeriss", "--out", str(tmp_path)]
+    journal = tmp_path / f"{NAME}.journal.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "metanas.cli.profile", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 50:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    kept = journal.read_bytes().rpartition(b"\n")[0]
+    assert not (tmp_path / NAME).exists()
+    assert run("--device", "eyeriss", "--out", tmp_path, "--budget-ms", 7)[0] == 1
+    assert journal.read_bytes().startswith(kept)
+    assert run(*arguments)[0] == 0
+    assert not journal.exists()
+    assert read_table(tmp_path / NAME).rows == read_table(folder / NAME).rows

@@ -1,0 +1,40 @@
+"""The whole way: export here, run in a real agent process, compare."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from metanas.deploy import verify
+from metanas.devices import LocalAgent
+from metanas.errors import MeasurementFailedError
+from metanas_agent.timer import TimerSettings
+
+SETTINGS = TimerSettings(budget_ms=50)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    agent = LocalAgent()
+    yield agent
+    agent.close()
+
+
+def test_agent_computes_what_the_host_computes(agent, networks, predicted):
+    verification = verify(agent, networks, predicted=predicted, settings=SETTINGS)
+    assert verification.passed
+    assert verification.agreement.top1 == 1
+    assert verification.agreement.largest_share < 1e-5
+    assert verification.device == "local"
+    assert verification.measured.source == "measured"
+    assert verification.measured.runtime == "onnx"
+    assert verification.measured.median_ms > 0
+    assert verification.peak_memory_bytes > 1_000_000
+
+
+def test_model_that_the_agents_runtime_cannot_run_is_its_failure(agent, networks, predicted):
+    unknown = networks[0].model.replace(b"LeakyRelu", b"LeakyRels")
+    spoiled = dataclasses.replace(networks[0], model=unknown)
+    with pytest.raises(MeasurementFailedError):
+        agent.run_model(spoiled.model, spoiled.images, SETTINGS)

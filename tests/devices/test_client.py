@@ -1,0 +1,192 @@
+"""The host's side of the protocol, against real agents and against peers that are none."""
+
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metanas.devices import AgentDevice
+from metanas.errors import (
+    AgentUnreachableError,
+    DeviceBusyError,
+    FrameTooLargeError,
+    MeasurementFailedError,
+    ProtocolError,
+    VersionMismatchError,
+)
+from metanas_agent.layers import ConvLayer, EmptyLayer
+from metanas_agent.measurement import Measurement
+from metanas_agent.messages import Describe, Done, Error, Message, Result, Row, Welcome
+from metanas_agent.protocol import VERSION, encode, read_message
+from metanas_agent.timer import TimerSettings
+from metanas_agent.wire import Tensor
+from support.agent_process import AgentProcess
+
+QUICK = TimerSettings(budget_ms=2.0, min_samples=6, interval=0.5, sample_ms=0.05)
+LAYERS = [EmptyLayer(1, 1, 1), ConvLayer(1, 4, 4, out_channels=2, kernel=3)]
+WELCOME = Welcome(version=VERSION, program="test", limit_s=5.0)
+ROW = Measurement(
+    key=LAYERS[0].key,
+    median_ms=1.0,
+    low_ms=1.0,
+    high_ms=1.0,
+    p10_ms=1.0,
+    p90_ms=1.0,
+    samples=11,
+    repeats=1,
+    source="measured",
+    runtime="onnx",
+    runtime_version="1",
+)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    with AgentProcess() as agent:
+        yield agent
+
+
+@pytest.fixture
+def device(agent):
+    with AgentDevice("board", "127.0.0.1", agent.port) as device:
+        yield device
+
+
+@contextmanager
+def listener(*frames):
+    """Answers each message with the next frame (a message or raw bytes), then hangs up."""
+
+    def answer():
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as stream:
+            for frame in frames:
+                if read_message(stream) is None:
+                    return
+                connection.sendall(encode(frame) if isinstance(frame, Message) else frame)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def test_two_hosts_cannot_measure_at_once(agent, device):
+    rows = device.measure([LAYERS[0]] * 10_000, QUICK)
+    next(rows)
+    with AgentDevice("same", "127.0.0.1", agent.port) as other:
+        with pytest.raises(DeviceBusyError, match="a job has been running"):
+            list(other.measure(LAYERS, QUICK))
+        rows.close()
+        assert len(list(other.measure(LAYERS, QUICK))) == len(LAYERS)
+
+
+def test_one_program_cannot_measure_twice_at_once(device):
+    rows = device.measure([LAYERS[0]] * 100, QUICK)
+    next(rows)
+    with pytest.raises(DeviceBusyError, match="finish or close"):
+        next(device.measure(LAYERS, QUICK))
+    with pytest.raises(DeviceBusyError, match="finish or close"):
+        device.describe()
+    assert len(list(rows)) == 99
+
+
+def test_a_failed_layer_leaves_the_device_usable(device):
+    huge = ConvLayer(10**6, 10**3, 10**3, out_channels=1, kernel=1)
+    rows = device.measure([LAYERS[0], huge], QUICK)
+    assert next(rows).key == LAYERS[0].key
+    with pytest.raises(MeasurementFailedError, match="bytes of memory"):
+        next(rows)
+    assert len(list(device.measure(LAYERS, QUICK))) == len(LAYERS)
+
+
+def test_ctrl_c_in_a_sweep_stops_the_job(agent, device):
+    rows = device.measure([LAYERS[0]] * 10_000, QUICK)
+    next(rows)
+    with pytest.raises(KeyboardInterrupt):
+        rows.throw(KeyboardInterrupt)
+    with AgentDevice("same", "127.0.0.1", agent.port) as other:
+        while True:  # the agent needs a moment to notice
+            try:
+                assert list(other.measure(LAYERS, QUICK))
+                break
+            except DeviceBusyError:
+                continue
+
+
+def test_too_many_images_for_a_frame_are_refused_before_sending(device):
+    images = np.zeros((5, 1, 2000, 2000), np.float32)
+    with pytest.raises(FrameTooLargeError, match="fewer images"):
+        device.run_model(b"", images, QUICK)
+    assert list(device.measure(LAYERS, QUICK))
+
+
+def test_nobody_there_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(AgentUnreachableError, match=f"no agent answers at 127.0.0.1:{port}"):
+        AgentDevice("board", "127.0.0.1", port)
+
+
+def test_a_name_that_does_not_resolve_is_unreachable():
+    with pytest.raises(AgentUnreachableError, match="no agent answers"):
+        AgentDevice("board", "no-such-host.invalid", 7431)
+
+
+@pytest.mark.parametrize("major", [VERSION[0] - 1, VERSION[0] + 1])
+def test_an_agent_of_another_major_version_is_refused(major):
+    welcome = replace(WELCOME, version=(major, 4))
+    with listener(welcome) as port, pytest.raises(VersionMismatchError, match=f"speaks {major}.4"):
+        AgentDevice("board", "127.0.0.1", port)
+
+
+def test_an_agent_that_refuses_our_version_is_understood():
+    refusal = Error(code="version-mismatch", what="too old", hint="upgrade the host")
+    with listener(refusal) as port, pytest.raises(VersionMismatchError, match="upgrade the host"):
+        AgentDevice("board", "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\2\xc1\xc1", b"\0\0", Done()]
+)
+def test_what_is_no_agent_is_refused(answer):
+    with listener(answer) as port, pytest.raises(ProtocolError):
+        AgentDevice("board", "127.0.0.1", port)
+
+
+def test_an_agent_that_hangs_up_is_unreachable():
+    with listener() as port, pytest.raises(AgentUnreachableError, match="lost the agent"):
+        AgentDevice("board", "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Row(measurement=replace(ROW, key=LAYERS[1].key)),
+        Row(measurement=replace(ROW, source="simulated")),
+        Done(),
+        Describe(),
+        b"\0\0\0\1\xc1",
+        encode(Row(measurement=ROW)) * 2,
+    ],
+)
+def test_rows_that_were_not_asked_for_are_refused(answer):
+    with listener(WELCOME, answer) as port, AgentDevice("b", "127.0.0.1", port) as device:
+        with pytest.raises(ProtocolError):
+            list(device.measure(LAYERS, QUICK))
+        with pytest.raises(AgentUnreachableError):  # the stream cannot be trusted any more
+            list(device.measure(LAYERS, QUICK))
+
+
+def test_outputs_that_do_not_belong_to_the_images_are_refused():
+    result = Result(outputs=Tensor(b"\0" * 8, (2, 1)), latency=ROW, peak_memory_bytes=None)
+    images = np.zeros((3, 1, 1, 1), np.float32)
+    with (
+        listener(WELCOME, result) as port,
+        AgentDevice("b", "127.0.0.1", port) as device,
+        pytest.raises(ProtocolError, match="2 outputs for 3 images"),
+    ):
+        device.run_model(b"", images, QUICK)

@@ -1,0 +1,136 @@
+import pytest
+
+from metanas.devices import (
+    Address,
+    AgentProfile,
+    LocalAgent,
+    LocalProfile,
+    SimulatorProfile,
+    device_names,
+    device_profile,
+    open_device,
+    profiles_folder,
+    read_profile,
+)
+from metanas.errors import DeviceProfileError, UnknownDeviceError
+from support.agent_process import AgentProcess
+
+
+@pytest.fixture
+def mine(monkeypatch, tmp_path):
+    """Write a file among the user's own devices."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "metanas" / "devices"
+    folder.mkdir(parents=True)
+
+    def write(name, text):
+        file = folder / f"{name}.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_local_is_always_known(mine):
+    assert "local" in device_names()
+    profile = device_profile("local")
+    assert isinstance(profile, LocalProfile)
+    assert profile.description
+
+
+def test_every_profile_that_metanas_brings_can_be_read(mine):
+    files = sorted((profiles_folder() / "devices").glob("*.toml"))
+    assert files
+    for file in files:
+        assert read_profile(file).description
+
+
+def test_users_add_devices_of_their_own(mine):
+    mine("kitchen", 'kind = "agent"\naddress = "[::1]:7000"\nruntime = "onnx"\n')
+    assert "kitchen" in device_names()
+    assert device_profile("kitchen") == AgentProfile("", Address("::1", 7000), "onnx")
+
+
+def test_users_replace_devices(mine):
+    mine("local", 'kind = "local"\ndescription = "mine"\n')
+    assert device_profile("local") == LocalProfile("mine", "onnx")
+    assert device_names().count("local") == 1
+
+
+def test_without_xdg_the_home_folder_is_looked_into(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".config/metanas/devices"
+    folder.mkdir(parents=True)
+    (folder / "attic.toml").write_text('kind = "local"')
+    assert "attic" in device_names()
+
+
+def test_simulators_get_their_own_fields(mine):
+    mine("array", 'kind = "simulator"\nbackend = "eyeriss"\nrows = 12\ndescription = "x"\n')
+    assert device_profile("array") == SimulatorProfile("x", {"backend": "eyeriss", "rows": 12})
+
+
+def test_an_unknown_name_lists_the_known_ones(mine):
+    mine("kitchen", 'kind = "local"')
+    with pytest.raises(UnknownDeviceError, match=r"'bathroom'.*kitchen, .*HOST:PORT"):
+        open_device("bathroom")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("kind = ", "Invalid value"),
+        ("\xff\xfe", "Invalid"),
+        ("", "kind is None"),
+        ('kind = "toaster"', "local, agent, simulator"),
+        ("kind = 3", "kind is 3"),
+        ("kind = ['agent']", "kind is"),
+        ('kind = "local"\ncolour = "red"', "unknown field 'colour'"),
+        ('kind = "local"\nruntime = 3', "runtime is 3"),
+        ('kind = "agent"', "no agent's address"),
+        ('kind = "agent"\naddress = 7431', "address is 7431"),
+        ('kind = "agent"\naddress = "kitchen"', "no agent's address"),
+        ('kind = "simulator"', "backend is None"),
+        ('kind = "simulator"\nbackend = "x"\ndescription = 1', "description is 1"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_named(mine, text, complaint):
+    file = mine("broken", text)
+    with pytest.raises(DeviceProfileError, match=complaint) as caught:
+        open_device("broken")
+    assert str(file) in caught.value.what
+    assert "broken" in device_names()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:7431", Address("127.0.0.1", 7431)),
+        ("board.local:1", Address("board.local", 1)),
+        ("[::1]:65535", Address("::1", 65535)),
+        ("board:0", None),
+        ("board:65536", None),
+        ("board", None),
+        (":7431", None),
+        ("::1:7431", None),
+        ("http://board:7431", None),
+        ("board:7431\n", None),
+    ],
+)
+def test_addresses(text, address):
+    assert Address.parse(text) == address
+
+
+def test_opens_the_local_agent(mine):
+    device = open_device("local")
+    assert isinstance(device, LocalAgent)
+    assert device.describe().name == "local"
+    device.close()
+
+
+def test_opens_an_agent_by_its_address(mine):
+    with AgentProcess() as agent:
+        device = open_device(f"127.0.0.1:{agent.port}")
+        assert device.describe().name == f"127.0.0.1:{agent.port}"
+        device.close()

@@ -1,0 +1,89 @@
+import dataclasses
+
+import pytest
+
+from metanas.profiling import LatencyTable, profile
+from metanas.spaces import VGG9Space
+from metanas_agent.timer import TimerSettings
+from metanas_simulators import make_simulator
+
+SIMULATED = {"backend": "systolic", "rows": 4, "columns": 4, "clock_mhz": 100, "dataflow": "os"}
+
+
+class WeatheredDevice:
+    """A computed device in the place of a board in bad weather: what happens to it is given.
+
+    Args:
+        weather: called with the count of timings so far and the row; returns the row to answer.
+        dies_after: rows until the connection is lost.
+    """
+
+    def __init__(self, device, *, weather=lambda _, row: row, dies_after=None):
+        self.device = device
+        self.weather = weather
+        self.dies_after = dies_after
+        self.asked = []
+
+    @property
+    def name(self):
+        return self.device.name
+
+    def describe(self):
+        return dataclasses.replace(self.device.describe(), source="measured")
+
+    def measure(self, layers, settings):
+        for row in self.device.measure(layers, settings):
+            if self.dies_after is not None and len(self.asked) >= self.dies_after:
+                raise ConnectionResetError
+            self.asked.append(row.key)
+            yield self.weather(len(self.asked), dataclasses.replace(row, source="measured"))
+
+    def close(self):
+        self.device.close()
+
+
+def scaled(row, factor, **changes):
+    times = ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms")
+    return dataclasses.replace(row, **{t: getattr(row, t) * factor for t in times}, **changes)
+
+
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch):
+    """Nothing here pulls the plug, so nothing needs to wait for the disk."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+@pytest.fixture
+def weathered():
+    return WeatheredDevice
+
+
+@pytest.fixture
+def scale():
+    return scaled
+
+
+@pytest.fixture
+def device():
+    return make_simulator("toy", SIMULATED)
+
+
+@pytest.fixture(scope="session")
+def space():
+    """54 convolutions a position at most, so that a sweep takes a moment."""
+    return VGG9Space(input_shape=(1, 12, 12), ways=5, global_expansion=False)
+
+
+@pytest.fixture
+def table(device, space, tmp_path):
+    return profile(device, space, TimerSettings(), tmp_path / "toy.tsv", seed=3)
+
+
+@pytest.fixture
+def with_rows():
+    """The same table with other rows."""
+
+    def change(table, rows):
+        return LatencyTable(table.header, {row.key: row for row in rows})
+
+    return change

@@ -1,0 +1,129 @@
+import dataclasses
+
+import pytest
+
+from metanas.errors import TableMismatchError
+from metanas.profiling import LatencyTable, Sentinel, diff, merge, profile
+from metanas.spaces import VGG9Space
+from metanas_agent.timer import TimerSettings
+
+
+def change_some(table, with_rows, keys, change):
+    return with_rows(table, [change(r) if r.key in keys else r for r in table.rows.values()])
+
+
+def with_header(table, **changes):
+    return LatencyTable(dataclasses.replace(table.header, **changes), table.rows)
+
+
+def test_a_table_does_not_differ_from_itself(table):
+    found = diff(table, table)
+    assert found.median_change == 0.0
+    assert found.clear == found.removed == found.added == ()
+    assert len(found.changes) == len(table.rows)
+
+
+def test_finds_what_became_slower(table, with_rows, scale):
+    slow, slower = list(table.rows)[5:7]
+    after = change_some(table, with_rows, [slow], lambda row: scale(row, 1.5))
+    after = change_some(after, with_rows, [slower], lambda row: scale(row, 3))
+    found = diff(table, after)
+    assert [change.key for change in found.clear] == [slower, slow]
+    assert [change.change for change in found.clear] == pytest.approx([2.0, 0.5])
+
+
+def test_a_change_within_the_intervals_is_not_clear(table, with_rows, scale):
+    key = list(table.rows)[5]
+
+    def blurred(row):
+        return dataclasses.replace(scale(row, 1.1), low_ms=row.low_ms * 0.9)
+
+    (change,) = (
+        c
+        for c in diff(table, change_some(table, with_rows, [key], blurred)).changes
+        if c.key == key
+    )
+    assert change.change == pytest.approx(0.1)
+    assert not change.clear
+
+
+def test_names_rows_that_only_one_has(table, with_rows):
+    first, *rest = table.rows.values()
+    less = with_rows(table, rest)
+    assert diff(table, less).removed == (first.key,)
+    assert diff(less, table).added == (first.key,)
+
+
+def test_from_nothing_to_something_is_infinite(table, with_rows):
+    call, *rest = table.rows.values()
+    costly = dataclasses.replace(call, median_ms=1.0, low_ms=1.0, high_ms=1.0)
+    change = diff(table, with_rows(table, [costly, *rest])).changes[0]
+    assert change.change == float("inf")
+    assert change.clear
+
+
+def test_diff_refuses_another_method(table, with_rows):
+    other = with_rows(table, [dataclasses.replace(r, method=2) for r in table.rows.values()])
+    with pytest.raises(TableMismatchError, match="method: 1 and 2"):
+        diff(table, other)
+
+
+def test_merges_two_spaces(table, device, tmp_path, space):
+    other = VGG9Space(
+        input_shape=(1, 12, 12), ways=5, global_expansion=False, downsampling="strided"
+    )
+    second = profile(device, other, TimerSettings(), tmp_path / "other.tsv")
+    merged = merge(table, second)
+    assert merged.conflicts == ()
+    assert list(merged.table.rows)[: len(table.rows)] == list(table.rows)
+    assert merged.table.rows == {**table.rows, **second.rows}
+    assert merged.table.header.spaces == (space.settings, other.settings)
+    for searched in (space, other):
+        assert merged.table.missing(searched.all_layers) == []
+
+
+def test_the_tighter_interval_wins(table, with_rows):
+    keys = list(table.rows)[3:5]
+    loose = change_some(
+        table, with_rows, keys, lambda row: dataclasses.replace(row, high_ms=2 * row.high_ms)
+    )
+    for merged in (merge(table, loose), merge(loose, table)):
+        assert merged.conflicts == tuple(keys)
+        assert merged.table.rows == table.rows
+
+
+def test_a_throttled_row_never_wins(table, with_rows):
+    key = list(table.rows)[3]
+    hot = change_some(
+        table, with_rows, [key], lambda row: dataclasses.replace(row, verdict="throttled")
+    )
+    wide = change_some(
+        table, with_rows, [key], lambda row: dataclasses.replace(row, high_ms=2 * row.high_ms)
+    )
+    assert merge(hot, wide).table.rows[key].verdict == "trusted"
+
+
+def test_keeps_what_both_headers_say(table):
+    steady, shaky = (Sentinel("conv", 9, 1.0, 1.0 - s, 1.0 + s) for s in (0.01, 0.2))
+    first = with_header(table, timer={"seed": 1, "budget_ms": 50.0}, sentinel=shaky)
+    second = with_header(table, timer={"seed": 2, "budget_ms": 50.0}, sentinel=steady)
+    header = merge(first, second).table.header
+    assert header.timer == {"budget_ms": 50.0}
+    assert header.sentinel == shaky
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("source", "estimated"), ("runtime", "onnx"), ("runtime_version", "9"), ("method", 2)],
+)
+def test_merge_refuses_rows_made_in_another_way(table, with_rows, name, value):
+    other = with_rows(table, [dataclasses.replace(r, **{name: value}) for r in table.rows.values()])
+    with pytest.raises(TableMismatchError, match=name):
+        merge(table, other)
+
+
+@pytest.mark.parametrize("name", ["name", "machine", "processor"])
+def test_merge_refuses_another_device(table, name):
+    device = dataclasses.replace(table.header.device, **{name: "other"})
+    with pytest.raises(TableMismatchError, match=f"device {name}: .* and other"):
+        merge(table, with_header(table, device=device))

@@ -1,0 +1,194 @@
+"""A run folder as a whole run leaves it, at full size, from seeded numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metanas.deploy import Agreement, Prediction, Verification, write_verification
+from metanas.devices.device import DeviceDescription
+from metanas.files import append_json_line, write_bytes, write_json
+from metanas.profiling.table import CALL, LatencyTable, Sentinel, TableHeader
+from metanas.profiling.table_file import write_table
+from metanas.provenance import provenance
+from metanas.spaces import VGG9Space
+from metanas_agent.layers import LayerSpec
+from metanas_agent.measurement import Measurement
+
+ROUNDS = 20
+POPULATION = 24
+
+
+def measure(layer: LayerSpec, rng: np.random.Generator) -> Measurement:
+    median_ms = float((0.003 + layer.macs / 4e7) * rng.lognormal(0, 0.05))
+    return Measurement(
+        key=layer.key,
+        median_ms=median_ms,
+        low_ms=median_ms * 0.99,
+        high_ms=median_ms * 1.01,
+        p10_ms=median_ms * 0.98,
+        p90_ms=median_ms * 1.05,
+        samples=40,
+        repeats=3,
+        source="measured",
+        runtime="onnx",
+        runtime_version="1.20.1",
+    )
+
+
+def make_table(space: VGG9Space, rng: np.random.Generator) -> LatencyTable:
+    device = DeviceDescription(
+        name="local",
+        machine="x86_64",
+        processor="Example Processor 3000",
+        cores=2,
+        system="Linux 6.1",
+        runtimes={"onnx": "1.20.1"},
+        source="measured",
+        agent_version="0.1.0",
+        memory_bytes=8_000_000_000,
+    )
+    rows = {layer.key: measure(layer, rng) for layer in (CALL, *space.all_layers)}
+    sentinel = Sentinel(CALL.key, 60, 0.003, 0.0029, 0.0032)
+    made = provenance(seed=0)
+    return LatencyTable(TableHeader(device, (space.settings,), {}, sentinel, made), rows)
+
+
+def make_run(folder: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    space = VGG9Space(input_shape=(1, 28, 28), ways=5)
+    table = make_table(space, rng)
+    settings = {"ways": 5, "shots": 1, "data": "glyphs", "constraints": ["latency_ms<=0.6"]}
+    write_json(folder / "run.json", {"settings": settings, "provenance": provenance(seed=0)})
+    write_table(table, folder / "table.tsv")
+    scored = _write_search(folder, space, table, rng)
+    winner = max((s for s in scored if s["latency_ms"] < 0.6), key=lambda s: s["accuracy"])
+    _write_training(folder, rng)
+    _write_evaluation(folder, space, table, winner["architecture"])
+    _write_result(folder, scored, winner)
+    write_verification(folder / "verify.json", _verification(winner["latency_ms"]))
+    write_bytes(folder / "model.onnx", b"not read by a report")
+    return folder
+
+
+def _write_search(folder, space, table, rng):
+    scored = []
+    for number in range(ROUNDS):
+        genes = space.sample(POPULATION, rng)
+        latency_ms = table.latency_ms(space, genes)
+        accuracy = 0.9 - 0.3 * np.exp(-latency_ms * 2) + rng.normal(0, 0.02, POPULATION)
+        accuracy = np.clip(accuracy + 0.002 * number, 0.2, 0.99)
+        line = {
+            "round": number,
+            "architectures": [str(space.from_genes(row)) for row in genes],
+            "losses": (1.6 - 1.3 * accuracy).tolist(),
+            "accuracies": accuracy.tolist(),
+            "latency_ms": latency_ms.tolist(),
+            "params": space.params(genes).tolist(),
+            "macs": space.macs(genes).tolist(),
+            "seconds": 1.5,
+        }
+        append_json_line(folder / "search.jsonl", line)
+        columns = ("architectures", "accuracies", "latency_ms", "params", "macs")
+        names = ("architecture", "accuracy", "latency_ms", "params", "macs")
+        rows = zip(*(line[name] for name in columns), strict=True)
+        scored += [dict(zip(names, row, strict=True)) for row in rows]
+    return scored
+
+
+def _write_result(folder, scored, winner):
+    front, best = [], 0.0
+    for point in sorted(scored, key=lambda s: s["latency_ms"]):
+        if point["accuracy"] > best:
+            front.append(point)
+            best = point["accuracy"]
+    result = {
+        "winner": winner["architecture"],
+        "constraints": ["latency_ms<=0.6", "size_bytes<=400000"],
+        "limits": {"latency_ms": 0.6, "size_bytes": 400000},
+        "front": front,
+        "evaluated": len(scored),
+    }
+    write_json(folder / "search.json", result)
+
+
+def _write_training(folder, rng):
+    for name, top in (("supernet", 0.72), ("found", 0.93), ("baseline", 0.9)):
+        for step in range(120):
+            accuracy = float(top - (top - 0.2) * np.exp(-step / 25) + rng.normal(0, 0.02))
+            line = {"step": step, "loss": 1.6 - accuracy, "accuracy": accuracy, "seconds": step / 4}
+            with (folder / f"{name}.metrics.jsonl").open("a") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+def _write_evaluation(folder, space, table, winner):
+    def network(architecture, accuracy):
+        genes = space.encode([architecture])
+        return {
+            "architecture": str(architecture),
+            "params": int(space.params(genes)[0]),
+            "macs": int(space.macs(genes)[0]),
+            "size_bytes": int(space.size_bytes(genes)[0]),
+            "predicted_latency_ms": float(table.latency_ms(space, genes)[0]),
+            "deployed": {"accuracy": accuracy, "interval": 0.0061, "episodes": 600},
+            "transductive": {"accuracy": accuracy + 0.01, "interval": 0.0055, "episodes": 600},
+        }
+
+    found, baseline = network(space.parse(winner), 0.9342), network(space.chain(), 0.9127)
+    write_json(folder / "evaluation.json", {"found": found, "baseline": baseline})
+
+
+def _verification(latency_ms):
+    return Verification(
+        device="local",
+        agreement=Agreement(
+            networks=10,
+            images=750,
+            largest_difference=3e-6,
+            largest_share=4.2e-7,
+            p999_share=2.2e-7,
+            top1=1.0,
+            tolerance=1e-4,
+        ),
+        device_accuracy=0.93,
+        host_accuracy=0.93,
+        predicted=Prediction(
+            latency_ms=latency_ms,
+            low_ms=latency_ms * 0.97,
+            high_ms=latency_ms * 1.03,
+            source="measured",
+        ),
+        measured=Measurement(
+            key="0" * 64,
+            median_ms=latency_ms * 1.08,
+            low_ms=latency_ms * 1.07,
+            high_ms=latency_ms * 1.1,
+            p10_ms=latency_ms * 1.03,
+            p90_ms=latency_ms * 1.3,
+            samples=80,
+            repeats=1,
+            source="measured",
+            runtime="onnx",
+            runtime_version="1.20.1",
+        ),
+        medians_ms=tuple(latency_ms * (1.05 + i / 100) for i in range(10)),
+        peak_memory_bytes=61_000_000,
+        provenance=provenance(seed=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory) -> Path:
+    """Read only: tests that change a file copy it first."""
+    return make_run(tmp_path_factory.mktemp("runs") / "whole run")
+
+
+@pytest.fixture
+def new_run(tmp_path) -> Callable[[str], Path]:
+    """Make another whole run folder of that name."""
+    return lambda name: make_run(tmp_path / name)
