@@ -29,7 +29,7 @@ class InvalidMeasurementError(MetanasError):
 
 
 class InvalidSettingsError(MetanasError):
-    """A setting of the timer is unknown or out of range."""
+    """A setting is unknown or out of range."""
 
 
 class ProtocolError(MetanasError):

@@ -19,9 +19,12 @@ from typing import Self
 
 from metanas_agent.errors import InvalidSettingsError
 
+LAST_CORE = -1
+
 _WARM_UP_SHARE = 0.25  # of the budget, at most
 _STABLE = 0.05  # warm when a sample is no more than this share faster than the best before it
 _DRIFT_INTERVALS = 3  # halves further apart than this many intervals are a drift, not noise
+_MOST_CORES = 65_536
 _LONGEST_BUDGET_MS = 3_600_000.0
 
 
@@ -37,7 +40,8 @@ class TimerSettings:
             a row of fewer is never trusted.
         sample_ms: repeat the call inside one sample until it lasts about this long; the shorter,
             the fewer samples are interrupted on a shared machine.
-        core: processor to pin to; None leaves that to the system.
+        core: processor to pin to, -1 for the last one that may be used (interrupts favour the
+            first); None leaves it to the system.
         seed: of the random inputs and weights.
 
     Raises:
@@ -48,7 +52,7 @@ class TimerSettings:
     budget_ms: float = 200.0
     min_samples: int = 11
     sample_ms: float = 0.1
-    core: int | None = None
+    core: int | None = LAST_CORE
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,7 +61,8 @@ class TimerSettings:
             "budget_ms": _is_number(self.budget_ms) and 0 < self.budget_ms <= _LONGEST_BUDGET_MS,
             "min_samples": type(self.min_samples) is int and 1 <= self.min_samples <= 100_000,
             "sample_ms": _is_number(self.sample_ms) and 0 < self.sample_ms <= 60_000,
-            "core": self.core is None or (type(self.core) is int and 0 <= self.core < 65_536),
+            "core": self.core is None
+            or (type(self.core) is int and LAST_CORE <= self.core < _MOST_CORES),
             "seed": type(self.seed) is int and 0 <= self.seed < 2**63,
         }
         for name, good in in_range.items():

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ from metanas_agent.protocol import encode, read_message
 from metanas_agent.runtimes import Runtime, load_runtime
 from metanas_agent.sentinel import Sentinel
 from metanas_agent.system import System
-from metanas_agent.timer import TimerSettings
+from metanas_agent.timer import LAST_CORE, TimerSettings
 
 _BYTES_PER_VALUE = 4
 _SENTINEL_LAYER = ConvLayer(16, 14, 14, out_channels=16, kernel=3)
@@ -73,13 +74,13 @@ def _answer(request: Message) -> Iterator[Message]:
 
 
 def _measure(request: Measure) -> Iterator[Message]:
-    _pin(request.settings.core)
+    settings = _pinned(request.settings)
     runtime = load_runtime(request.runtime)
-    gauge = _gauge(runtime, request.settings)
+    gauge = _gauge(runtime, settings)
     for layer in request.layers:
         try:
             _check_memory(layer)
-            call = runtime.prepare(layer, seed=request.settings.seed)
+            call = runtime.prepare(layer, seed=settings.seed)
             measurement = gauge.measure(call, key=layer.key)
         except Exception as error:
             raise _failure(layer.key, error) from error
@@ -88,9 +89,9 @@ def _measure(request: Measure) -> Iterator[Message]:
 
 
 def _run_model(request: RunModel) -> Result:
-    _pin(request.settings.core)
+    settings = _pinned(request.settings)
     runtime = load_runtime(request.runtime)
-    gauge = _gauge(runtime, request.settings)
+    gauge = _gauge(runtime, settings)
     try:
         model = runtime.load(request.model)
         outputs = model.run(request.inputs)
@@ -113,21 +114,28 @@ def _failure(subject: str, error: Exception) -> MetanasError:
     return MeasurementFailedError(f"{subject}: {type(error).__name__}: {text}")
 
 
-def _pin(core: int | None) -> None:
+def _pinned(settings: TimerSettings) -> TimerSettings:
+    """Pin this process as asked; the settings with the core that it now runs on."""
+    core = settings.core
     if core is None:
-        return
+        return settings
     if not hasattr(os, "sched_setaffinity"):
+        if core == LAST_CORE:
+            return replace(settings, core=None)
         raise MeasurementFailedError(
             f"cannot pin to core {core}: this system has no processor affinity",
             hint="leave the core to the system",
         )
+    usable = sorted(os.sched_getaffinity(0))
+    core = usable[-1] if core == LAST_CORE else core
     try:
         os.sched_setaffinity(0, {core})
     except OSError as error:
-        usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
         raise MeasurementFailedError(
-            f"cannot pin to core {core}: {error.strerror}", hint=f"usable cores: {usable}"
+            f"cannot pin to core {core}: {error.strerror}",
+            hint=f"usable cores: {', '.join(map(str, usable))}",
         ) from error
+    return replace(settings, core=core)
 
 
 def _check_memory(layer: LayerSpec) -> None:

@@ -29,6 +29,8 @@ R = TypeVar("R")
 
 _LOOPBACK = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)
+_LOST = (RuntimeError, EOFError, ConnectionError)
+"""What a process meets when another one goes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,10 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process, connection in self._helpers:
+        for _, connection in self._helpers:
             connection.close()
-            if kind is not None:
-                process.terminate()
+        if kind is not None:
+            self._terminate()
         for process, _ in self._helpers:
             process.join(timeout=10)
             if process.is_alive():
@@ -125,6 +127,8 @@ class Workers:
 
         Arguments must be picklable; a keyword argument named `observer` stays in this process.
 
+        After an error the helpers are gone, and the context is of no more use.
+
         Raises:
             WorkerError: a worker died or failed.
         """
@@ -133,18 +137,39 @@ class Workers:
             for _, connection in self._helpers:
                 connection.send((function, args, shared))
             result = function(self.group, *args, **kwargs)
-            for rank, (_, connection) in enumerate(self._helpers, 1):
-                if failure := connection.recv():
-                    raise WorkerError(f"worker {rank} failed: {failure}")
-        except (RuntimeError, EOFError, BrokenPipeError, ConnectionError) as error:
-            dead = [rank for rank, (process, _) in enumerate(self._helpers, 1) if _died(process)]
-            if not dead:
+            failures = [connection.recv() for _, connection in self._helpers]
+        except BaseException as error:
+            cause = self._cause() if isinstance(error, _LOST) else None
+            self._terminate()  # they may be waiting for this process in the middle of their work
+            if cause is None:
                 raise
-            raise WorkerError(
-                f"worker {', '.join(map(str, dead))} died",
-                hint="run the same command again; it goes on from the last checkpoint",
-            ) from error
+            raise cause from error
+        for rank, failure in enumerate(failures, 1):
+            if failure:
+                raise _failed(rank, failure)
         return result
+
+    def _cause(self) -> WorkerError | None:
+        """What became of the helper whose silence broke this process's work."""
+        for rank, (_, connection) in enumerate(self._helpers, 1):
+            with suppress(EOFError, OSError):
+                if connection.poll() and (failure := connection.recv()):
+                    return _failed(rank, failure)
+        dead = [rank for rank, (process, _) in enumerate(self._helpers, 1) if _died(process)]
+        if not dead:
+            return None
+        return WorkerError(
+            f"worker {', '.join(map(str, dead))} died",
+            hint="run the same command again; it goes on from the last checkpoint",
+        )
+
+    def _terminate(self) -> None:
+        for process, _ in self._helpers:
+            process.terminate()
+
+
+def _failed(rank: int, failure: str) -> WorkerError:
+    return WorkerError(f"worker {rank} failed: {failure}")
 
 
 def _died(process: BaseProcess) -> bool:
@@ -153,14 +178,20 @@ def _died(process: BaseProcess) -> bool:
 
 
 def _serve(connection: Connection, rank: int, size: int, port: int) -> None:
-    """A helper's whole life: join, then run what arrives until the pipe closes."""
+    """A helper's whole life: join, then run what arrives until the pipe closes.
+
+    A failure ends it, so that nobody waits for its part in what they were doing together.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process decides when to stop
     torch.set_num_threads(1)
     _join(rank, size, port)
     with suppress(EOFError, BrokenPipeError, ConnectionError):
         while True:
             function, args, kwargs = connection.recv()
-            connection.send(_failure_of(function, Group(rank, size), args, kwargs))
+            failure = _failure_of(function, Group(rank, size), args, kwargs)
+            connection.send(failure)
+            if failure:
+                return
 
 
 def _failure_of(

@@ -13,7 +13,9 @@ from metanas import __version__
 
 def provenance(*, seed: int | None = None) -> dict[str, str | int]:
     """What every file that metanas writes says of its own making."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    command = shlex.join([name, *sys.argv[1:]])
     made: dict[str, str | int] = {
         "command": command,
         "version": __version__,

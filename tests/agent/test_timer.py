@@ -132,7 +132,7 @@ def test_quantiles_are_in_order(durations):
         {"min_samples": 0},
         {"min_samples": 2.5},
         {"sample_ms": 0},
-        {"core": -1},
+        {"core": -2},
         {"core": True},
         {"seed": -1},
     ],

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -221,22 +220,24 @@ def test_help_is_for_strangers(run):
         assert word in out
 
 
-def test_killed_at_any_instant_it_goes_on(run, tmp_path, folder):
-    """SIGKILL in the middle of a sweep; the rerun keeps what was timed."""
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_stopped_at_any_instant_it_goes_on(run, tmp_path, folder, how, code):
+    """Stopped in the middle of a sweep, the rerun keeps what was timed."""
     arguments = ["--device", "eyeriss", "--out", str(tmp_path)]
     journal = tmp_path / f"{NAME}.journal.jsonl"
     with subprocess.Popen(
-        [sys.executable, "-m", "metanas.cli.profile", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "metanas.cli.profile", *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 60
         while not journal.exists() or journal.read_bytes().count(b"\n") < 50:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+        process.send_signal(how)
+        _, err = process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert ("the same command goes on from here" in err) == (how == signal.SIGINT)
     kept = journal.read_bytes().rpartition(b"\n")[0]
     assert not (tmp_path / NAME).exists()
     assert run("--device", "eyeriss", "--out", tmp_path, "--budget-ms", 7)[0] == 1

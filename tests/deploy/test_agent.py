@@ -6,12 +6,13 @@ import dataclasses
 
 import pytest
 
-from metanas.deploy import verify
+from metanas.deploy import Network, verify
 from metanas.devices import LocalAgent
 from metanas.errors import MeasurementFailedError
 from metanas_agent.timer import TimerSettings
 
 SETTINGS = TimerSettings(budget_ms=50)
+NETWORK = Network(name="found", architecture="k3c16relu")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def agent():
 
 
 def test_agent_computes_what_the_host_computes(agent, networks, predicted):
-    verification = verify(agent, networks, predicted=predicted, settings=SETTINGS)
+    verification = verify(agent, networks, predicted=predicted, settings=SETTINGS, network=NETWORK)
     assert verification.passed
     assert verification.agreement.top1 == 1
     assert verification.agreement.largest_share < 1e-5

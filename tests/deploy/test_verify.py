@@ -8,6 +8,7 @@ import pytest
 
 from metanas.deploy import (
     AdaptedNetwork,
+    Network,
     Prediction,
     compare,
     read_verification,
@@ -18,6 +19,7 @@ from metanas.errors import ExportError, MeasurementFailedError, RunFolderError
 from metanas_agent.timer import TimerSettings
 
 SETTINGS = TimerSettings(budget_ms=20, seed=3)
+NETWORK = Network(name="found", architecture="k3c16relu")
 
 
 def promise(latency_ms):
@@ -27,9 +29,15 @@ def promise(latency_ms):
 def test_exported_networks_pass_on_a_device(make_device, networks, predicted):
     done = []
     verification = verify(
-        make_device(), networks, predicted=predicted, settings=SETTINGS, on_verified=done.append
+        make_device(),
+        networks,
+        network=NETWORK,
+        predicted=predicted,
+        settings=SETTINGS,
+        on_verified=done.append,
     )
     assert verification.passed
+    assert verification.network == NETWORK
     assert verification.agreement.networks == 3
     assert verification.agreement.images == 24
     assert verification.agreement.top1 == 1
@@ -45,24 +53,32 @@ def test_accuracy_is_over_all_networks(make_device, networks, predicted):
     wrong = dataclasses.replace(second, labels=second.host_logits.argmin(1))
     flipped = make_device(tamper=lambda outputs: -outputs)
     both = [right, wrong]
-    straight = verify(make_device(), both, predicted=predicted, settings=SETTINGS)
+    straight = verify(make_device(), both, predicted=predicted, settings=SETTINGS, network=NETWORK)
     assert straight.host_accuracy == straight.device_accuracy == 0.5
-    spoiled = verify(flipped, [right], predicted=predicted, settings=SETTINGS)
+    spoiled = verify(flipped, [right], predicted=predicted, settings=SETTINGS, network=NETWORK)
     assert (spoiled.host_accuracy, spoiled.device_accuracy) == (1, 0)
     assert spoiled.agreement.disagreements == 8
 
 
 def test_wrong_outputs_fail_and_say_by_how_much(make_device, networks, predicted):
     device = make_device(tamper=lambda outputs: outputs[:, ::-1])
-    verification = verify(device, networks, predicted=predicted, settings=SETTINGS)
+    verification = verify(device, networks, predicted=predicted, settings=SETTINGS, network=NETWORK)
     assert not verification.passed
     assert "logits differ by up to" in verification.reasons[0]
     assert f"{verification.agreement.disagreements} of 24 images" in verification.reasons[0]
 
 
 def test_slow_device_is_off_but_its_outputs_pass(make_device, networks):
-    fast = verify(make_device(), networks, predicted=promise(1e3), settings=SETTINGS)
-    slow = verify(make_device(factor=1e6), networks, predicted=promise(1e-3), settings=SETTINGS)
+    fast = verify(
+        make_device(), networks, predicted=promise(1e3), settings=SETTINGS, network=NETWORK
+    )
+    slow = verify(
+        make_device(factor=1e6),
+        networks,
+        predicted=promise(1e-3),
+        settings=SETTINGS,
+        network=NETWORK,
+    )
     for verification in (fast, slow):
         assert verification.passed
         assert verification.latency_verdict == "off"
@@ -71,7 +87,9 @@ def test_slow_device_is_off_but_its_outputs_pass(make_device, networks):
 
 
 def test_latency_within_its_tolerance_is_as_predicted(make_device, networks):
-    first = verify(make_device(), networks, predicted=promise(1), settings=SETTINGS)
+    first = verify(
+        make_device(), networks, predicted=promise(1), settings=SETTINGS, network=NETWORK
+    )
     near = dataclasses.replace(first, predicted=promise(first.measured.median_ms * 1.2))
     far = dataclasses.replace(first, predicted=promise(first.measured.median_ms / 1.3))
     assert (near.latency_verdict, near.reasons) == ("as predicted", ())
@@ -79,13 +97,15 @@ def test_latency_within_its_tolerance_is_as_predicted(make_device, networks):
 
 
 def test_middle_measurement_stands_for_the_architecture(make_device, networks, predicted):
-    verification = verify(make_device(), networks, predicted=predicted, settings=SETTINGS)
+    verification = verify(
+        make_device(), networks, predicted=predicted, settings=SETTINGS, network=NETWORK
+    )
     assert verification.measured.median_ms == sorted(verification.medians_ms)[1]
 
 
 def test_throttled_device_proves_no_latency(make_device, networks, predicted):
     device = make_device(verdict="throttled")
-    verification = verify(device, networks, predicted=predicted, settings=SETTINGS)
+    verification = verify(device, networks, predicted=predicted, settings=SETTINGS, network=NETWORK)
     assert verification.passed
     assert verification.latency_verdict == "throttled"
     assert "throttled" in verification.reasons[0]
@@ -104,7 +124,9 @@ def test_ties_within_the_tolerance_are_noted_not_failed(make_device, model, netw
         outputs[rows, np.maximum(best, second)] += 1e-6 * np.ptp(host)
         return outputs
 
-    verification = verify(make_device(tamper=tip), [tied], predicted=predicted, settings=SETTINGS)
+    verification = verify(
+        make_device(tamper=tip), [tied], predicted=predicted, settings=SETTINGS, network=NETWORK
+    )
     assert verification.passed
     assert verification.agreement.top1 == 0
     assert "tie within the tolerance" in verification.notes[0]
@@ -124,12 +146,14 @@ def test_ties_within_the_tolerance_are_noted_not_failed(make_device, model, netw
 def test_bad_input_is_refused_before_the_device_is_asked(networks, predicted, spoil, message):
     spoiled = dataclasses.replace(networks[0], **spoil(networks[0]))
     with pytest.raises(ExportError, match=message):
-        verify(None, [networks[1], spoiled], predicted=predicted, settings=SETTINGS)
+        verify(
+            None, [networks[1], spoiled], predicted=predicted, settings=SETTINGS, network=NETWORK
+        )
 
 
 def test_no_network_is_refused(make_device, predicted):
     with pytest.raises(ExportError, match="no network"):
-        verify(make_device(), [], predicted=predicted, settings=SETTINGS)
+        verify(make_device(), [], predicted=predicted, settings=SETTINGS, network=NETWORK)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +168,19 @@ def test_impossible_answers_are_the_devices_failure(
     make_device, networks, predicted, tamper, message
 ):
     with pytest.raises(MeasurementFailedError, match=message):
-        verify(make_device(tamper=tamper), networks, predicted=predicted, settings=SETTINGS)
+        verify(
+            make_device(tamper=tamper),
+            networks,
+            predicted=predicted,
+            settings=SETTINGS,
+            network=NETWORK,
+        )
 
 
 def test_written_verification_reads_back(make_device, networks, predicted, tmp_path):
-    verification = verify(make_device(), networks, predicted=predicted, settings=SETTINGS)
+    verification = verify(
+        make_device(), networks, predicted=predicted, settings=SETTINGS, network=NETWORK
+    )
     path = tmp_path / "verify.json"
     write_verification(path, verification)
     assert read_verification(path) == verification

@@ -12,12 +12,15 @@ from metanas_agent.timer import TimerSettings
 from metanas_simulators import make_simulator
 
 SETTINGS = TimerSettings()
-WINDOW = 20
+BATCH = 20
+WINDOW = 5
+IN_BATCH = 1 + BATCH + BATCH // WINDOW  # timings, the sentinel's included
 
 
 @pytest.fixture(autouse=True)
-def small_windows(monkeypatch):
+def small_batches(monkeypatch):
     """So that a small space takes several of them."""
+    monkeypatch.setattr("metanas.profiling.sweep.BATCH", BATCH)
     monkeypatch.setattr("metanas.profiling.sweep.WINDOW", WINDOW)
 
 
@@ -93,7 +96,9 @@ def test_progress_counts_up(weathered, device, space, out):
     assert seen[0].row is None
 
 
-@pytest.mark.parametrize("dies_after", [0, 1, 2, WINDOW + 1, WINDOW + 2, WINDOW + 3, 150])
+@pytest.mark.parametrize(
+    "dies_after", [0, 1, 2, WINDOW + 1, WINDOW + 2, IN_BATCH, IN_BATCH + 1, 150]
+)
 def test_goes_on_after_a_lost_connection(weathered, device, space, out, journal, dies_after):
     dying = weathered(device, dies_after=dies_after)
     with pytest.raises(ConnectionResetError):
@@ -159,7 +164,7 @@ def test_fresh_replaces_a_broken_journal(weathered, device, space, out, journal)
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_killed_fresh_sweep_goes_on_without_the_old_table(
-    weathered, device, space, out, scale, fresh
+    weathered, device, space, out, journal, scale, fresh
 ):
     old = profile(weathered(device), space, SETTINGS, out)
     before = out.read_bytes()
@@ -171,10 +176,11 @@ def test_a_killed_fresh_sweep_goes_on_without_the_old_table(
     with pytest.raises(ConnectionResetError):
         profile(dying, space, SETTINGS, out, fresh=True)
     assert out.read_bytes() == before
+    done = len(journaled(journal))
     seen = []
     board = weathered(device, weather=slower)
     table = profile(board, space, SETTINGS, out, fresh=fresh, on_progress=seen.append)
-    assert seen[0].done == 30 - 3
+    assert seen[0].done == done > 0
     for key, row in table.rows.items():
         assert row.median_ms == pytest.approx(2 * old.rows[key].median_ms)
 
@@ -189,7 +195,7 @@ def other_array(**changes):
     ("device_changes", "timer_changes", "what"),
     [
         ({}, {"budget_ms": 50.0}, "timer.budget_ms was 200.0, now 50.0"),
-        ({}, {"core": 1}, "timer.core was not set, now 1"),
+        ({}, {"core": 1}, r"timer\.core was .*, now 1"),
         ({"dataflow": "ws"}, {}, "device.processor was output-stationary"),
         ({"rows": 8}, {}, "device.machine was systolic array 4x4, now systolic array 8x4"),
     ],
@@ -237,29 +243,46 @@ def test_a_short_spell_spoils_no_row(weathered, device, space, out, scale):
     assert table.rows == clean.rows
 
 
-def test_rows_whose_rounds_disagree_are_timed_once_more(weathered, device, space, out, scale):
+def test_rows_whose_rounds_disagree_are_timed_until_they_agree(
+    weathered, device, space, out, scale
+):
     unsteady = [layer.key for layer in space.all_layers[:3]]
     seen = Counter()
 
     def weather(_, row):
         seen[row.key] += 1
-        return scale(row, {1: 1.3, 2: 1.2, 3: 1.1}[seen[row.key]]) if row.key in unsteady else row
+        factors = {1: 1.3, 2: 1.2, 3: 1.1, 4: 1.12}
+        return scale(row, factors[seen[row.key]]) if row.key in unsteady else row
 
     clean = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
     table = profile(weathered(device, weather=weather), space, SETTINGS, out)
-    assert [seen[key] for key in unsteady] == [3, 3, 3]
+    assert [seen[key] for key in unsteady] == [4, 4, 4]
     for key in unsteady:
         assert table.rows[key].median_ms == pytest.approx(1.1 * clean.rows[key].median_ms)
 
 
-def test_only_so_many_rows_are_timed_once_more(weathered, device, space, out):
+def test_a_noisy_row_is_timed_again_though_its_interval_is_tight(weathered, device, space, out):
+    shaky = space.all_layers[3].key
+    seen = Counter()
+
+    def weather(_, row):
+        seen[row.key] += 1
+        noisy = row.key == shaky and seen[row.key] <= 2
+        return dataclasses.replace(row, verdict="noisy") if noisy else row
+
+    table = profile(weathered(device, weather=weather), space, SETTINGS, out)
+    assert seen[shaky] > 2
+    assert table.rows[shaky].verdict == "trusted"
+
+
+def test_only_so_many_timings_are_made_behind_the_rounds(weathered, device, space, out):
     def weather(_, row):
         return dataclasses.replace(row, high_ms=2 * row.high_ms, verdict="noisy", reason="wind")
 
     board = weathered(device, weather=weather)
     table = profile(board, space, SETTINGS, out)
     rows = len(table.rows)
-    assert len(board.asked) - table.header.sentinel.timings == 2 * rows + int(0.1 * rows)
+    assert len(board.asked) - table.header.sentinel.timings == 2 * rows + int(0.2 * rows)
     assert {row.verdict for row in table.rows.values()} == {"noisy"}
 
 
@@ -297,14 +320,14 @@ def test_rows_that_stay_throttled_are_timed_when_asked_again(weathered, device, 
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.5])
-def test_a_window_in_which_the_device_drifted_gives_way(
+def test_a_while_in_which_the_device_drifted_gives_way(
     weathered, device, space, out, scale, factor
 ):
-    """A faster or slower while over the third window, in which every interval stays tight."""
-    first = 2 * (WINDOW + 2) + 1
+    """A faster or slower while over the third batch, in which every interval stays tight."""
+    first = 2 * IN_BATCH + 1
 
     def weather(count, row):
-        return scale(row, factor) if first <= count < first + WINDOW + 2 else row
+        return scale(row, factor) if first <= count < first + IN_BATCH else row
 
     clean = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
     table = profile(weathered(device, weather=weather), space, SETTINGS, out)
@@ -313,15 +336,15 @@ def test_a_window_in_which_the_device_drifted_gives_way(
 
 
 def test_a_drifted_row_that_has_no_other_timing_is_made_again(weathered, device, space, out, scale):
-    first = 2 * (WINDOW + 2) + 1
+    first = 2 * IN_BATCH + 1
 
     def weather(count, row):
-        return scale(row, 1.5) if first <= count < first + WINDOW + 2 else row
+        return scale(row, 1.5) if first <= count < first + IN_BATCH else row
 
     clean = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
     table = profile(weathered(device, weather=weather), space, SETTINGS, out, rounds=1)
     wrong = [key for key, row in table.rows.items() if row != clean.rows[key]]
-    assert len(wrong) == WINDOW - int(0.1 * len(table.rows))
+    assert len(wrong) == BATCH - int(0.2 * len(table.rows))
 
 
 def test_an_answer_to_another_question_is_refused(weathered, device, space, out):

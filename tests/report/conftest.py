@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metanas.deploy import Agreement, Prediction, Verification, write_verification
+from metanas.deploy import Agreement, Network, Prediction, Verification, write_verification
 from metanas.devices.device import DeviceDescription
 from metanas.files import append_json_line, write_bytes, write_json
 from metanas.profiling.table import CALL, LatencyTable, Sentinel, TableHeader
@@ -19,6 +20,7 @@ from metanas.spaces import VGG9Space
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 
+COST = "latency_ms[local]"
 ROUNDS = 20
 POPULATION = 24
 
@@ -63,56 +65,73 @@ def make_run(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     space = VGG9Space(input_shape=(1, 28, 28), ways=5)
     table = make_table(space, rng)
-    settings = {"ways": 5, "shots": 1, "data": "glyphs", "constraints": ["latency_ms<=0.6"]}
+    settings = {"ways": 5, "shots": 1, "data": "glyphs", "data_root": "", "seed": 0}
     write_json(folder / "run.json", {"settings": settings, "provenance": provenance(seed=0)})
-    write_table(table, folder / "table.tsv")
+    write_table(table, folder / "tables" / "local.tsv")
     scored = _write_search(folder, space, table, rng)
-    winner = max((s for s in scored if s["latency_ms"] < 0.6), key=lambda s: s["accuracy"])
+    within = (s for s in scored if s["costs"][COST] < 0.6 and s["costs"]["size_bytes"] < 4e5)
+    winner = max(within, key=lambda s: s["accuracy"])
     _write_training(folder, rng)
     _write_evaluation(folder, space, table, winner["architecture"])
     _write_result(folder, scored, winner)
-    write_verification(folder / "verify.json", _verification(winner["latency_ms"]))
+    write_verification(folder / "verify.json", _verification(winner["costs"][COST]))
     write_bytes(folder / "model.onnx", b"not read by a report")
     return folder
 
 
+def costs_of(space, table, genes):
+    costs = {name: getattr(space, name)(genes) for name in ("params", "size_bytes", "macs")}
+    costs[COST] = table.latency_ms(space, genes)
+    return {name: values.astype(float).tolist() for name, values in costs.items()}
+
+
 def _write_search(folder, space, table, rng):
+    settings = {"ways": 5, "population": POPULATION, "rounds": ROUNDS, "elite_share": 0.25}
+    append_json_line(folder / "search.jsonl", {"settings": settings})
     scored = []
     for number in range(ROUNDS):
         genes = space.sample(POPULATION, rng)
-        latency_ms = table.latency_ms(space, genes)
-        accuracy = 0.9 - 0.3 * np.exp(-latency_ms * 2) + rng.normal(0, 0.02, POPULATION)
+        costs = costs_of(space, table, genes)
+        accuracy = 0.9 - 0.3 * np.exp(-np.array(costs[COST]) * 2) + rng.normal(0, 0.02, POPULATION)
         accuracy = np.clip(accuracy + 0.002 * number, 0.2, 0.99)
         line = {
             "round": number,
             "architectures": [str(space.from_genes(row)) for row in genes],
             "losses": (1.6 - 1.3 * accuracy).tolist(),
             "accuracies": accuracy.tolist(),
-            "latency_ms": latency_ms.tolist(),
-            "params": space.params(genes).tolist(),
-            "macs": space.macs(genes).tolist(),
+            "costs": costs,
             "seconds": 1.5,
         }
         append_json_line(folder / "search.jsonl", line)
-        columns = ("architectures", "accuracies", "latency_ms", "params", "macs")
-        names = ("architecture", "accuracy", "latency_ms", "params", "macs")
-        rows = zip(*(line[name] for name in columns), strict=True)
-        scored += [dict(zip(names, row, strict=True)) for row in rows]
+        scored += [
+            {
+                "architecture": line["architectures"][row],
+                "loss": line["losses"][row],
+                "accuracy": line["accuracies"][row],
+                "costs": {name: values[row] for name, values in costs.items()},
+            }
+            for row in range(POPULATION)
+        ]
     return scored
 
 
 def _write_result(folder, scored, winner):
     front, best = [], 0.0
-    for point in sorted(scored, key=lambda s: s["latency_ms"]):
-        if point["accuracy"] > best:
-            front.append(point)
-            best = point["accuracy"]
+    for candidate in sorted(scored, key=lambda s: s["costs"][COST]):
+        if candidate["accuracy"] > best:
+            front.append(candidate)
+            best = candidate["accuracy"]
     result = {
-        "winner": winner["architecture"],
-        "constraints": ["latency_ms<=0.6", "size_bytes<=400000"],
-        "limits": {"latency_ms": 0.6, "size_bytes": 400000},
+        "winner": winner,
+        "constraints": [
+            {"metric": "latency_ms", "limit": 0.6, "device": "local"},
+            {"metric": "size_bytes", "limit": 400000.0, "device": None},
+        ],
+        "front_cost": COST,
         "front": front,
+        "finalists": [winner],
         "evaluated": len(scored),
+        "provenance": provenance(seed=0),
     }
     write_json(folder / "search.json", result)
 
@@ -121,31 +140,30 @@ def _write_training(folder, rng):
     for name, top in (("supernet", 0.72), ("found", 0.93), ("baseline", 0.9)):
         for step in range(120):
             accuracy = float(top - (top - 0.2) * np.exp(-step / 25) + rng.normal(0, 0.02))
-            line = {"step": step, "loss": 1.6 - accuracy, "accuracy": accuracy, "seconds": step / 4}
+            line = {"step": step, "loss": 1.6 - accuracy, "accuracy": accuracy, "seconds": 0.25}
             with (folder / f"{name}.metrics.jsonl").open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
 
 
 def _write_evaluation(folder, space, table, winner):
     def network(architecture, accuracy):
-        genes = space.encode([architecture])
+        costs = costs_of(space, table, space.encode([architecture]))
         return {
             "architecture": str(architecture),
-            "params": int(space.params(genes)[0]),
-            "macs": int(space.macs(genes)[0]),
-            "size_bytes": int(space.size_bytes(genes)[0]),
-            "predicted_latency_ms": float(table.latency_ms(space, genes)[0]),
+            "costs": {name: value for name, (value,) in costs.items()},
             "deployed": {"accuracy": accuracy, "interval": 0.0061, "episodes": 600},
             "transductive": {"accuracy": accuracy + 0.01, "interval": 0.0055, "episodes": 600},
+            "provenance": provenance(seed=0),
         }
 
-    found, baseline = network(space.parse(winner), 0.9342), network(space.chain(), 0.9127)
-    write_json(folder / "evaluation.json", {"found": found, "baseline": baseline})
+    baseline, found = network(space.chain(), 0.9127), network(space.parse(winner), 0.9342)
+    write_json(folder / "evaluation.json", {"baseline": baseline, "found": found})
 
 
 def _verification(latency_ms):
     return Verification(
         device="local",
+        network=Network(name="found", architecture="k5c96relu-k3c16relu6"),
         agreement=Agreement(
             networks=10,
             images=750,
@@ -189,6 +207,6 @@ def whole_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def new_run(tmp_path) -> Callable[[str], Path]:
-    """Make another whole run folder of that name."""
-    return lambda name: make_run(tmp_path / name)
+def new_run(whole_run, tmp_path) -> Callable[[str], Path]:
+    """Copy the whole run folder under that name."""
+    return lambda name: Path(shutil.copytree(whole_run, tmp_path / name))

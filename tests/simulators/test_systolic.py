@@ -11,9 +11,19 @@ from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
 from metanas_simulators import DATAFLOWS, MatrixProduct, SystolicArray, make_simulator
 from metanas_simulators import matrix_product as product_of
+from support.device_conformance import DeviceConformance
 
 EYERISS = {"backend": "systolic", "rows": 12, "columns": 14, "clock_mhz": 200, "dataflow": "ws"}
 sides = st.integers(1, 6)
+
+
+class TestAsADevice(DeviceConformance):
+    runs_models = False
+    layers = DeviceConformance.layers[:-1]  # the empty graph takes no time here
+
+    @pytest.fixture
+    def device(self):
+        return make_simulator("mine", EYERISS)
 
 
 def walk_through(array, work):

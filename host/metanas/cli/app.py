@@ -12,6 +12,8 @@ from metanas import __version__
 from metanas.cli import options as o
 from metanas.cli.shell import console, print_json, run_app
 
+_VERIFY_BUDGET_MS = 400
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -126,7 +128,9 @@ def train(
         workers=workers,
         seed=seed,
     )
-    settings.make_space(settings.load_data())  # what cannot work fails before a folder is made
+    settings.check()
+    if architecture:
+        settings.make_space(settings.load_data()).parse(architecture)
     folder = RunFolder.create(run, settings)
     outer = OuterSettings(
         epochs=epochs,
@@ -241,8 +245,7 @@ def verify(
 
     folder = RunFolder.open(run)
     table = read_table(folder.known_table(device))
-    core = table.header.timer.get("core")
-    timer = TimerSettings(budget_ms=400, core=core if isinstance(core, int) else None)
+    timer = TimerSettings(budget_ms=_VERIFY_BUDGET_MS)
     with closing(open_device(device)) as opened:
         result = stages.verify_deployed(opened, folder, table, timer, name=name, tasks=tasks)
     if json:

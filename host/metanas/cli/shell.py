@@ -34,8 +34,10 @@ def run_app(app: typer.Typer) -> NoReturn:
         if error.errno == errno.ENOSPC:
             _fail(f"the disk is full: {error.filename or ''}", "free some space and run it again")
         _fail(f"{error.strerror or error}: {error.filename or ''}", "check the path and its rights")
-    except KeyboardInterrupt:
-        _stop()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            _stop()
+        raise
     sys.exit(0)
 
 

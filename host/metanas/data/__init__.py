@@ -3,10 +3,11 @@
 from metanas.data.dataset import DATASETS, DataSet, load
 from metanas.data.episodes import Episodes, EpisodeSampler, EpisodeSettings
 from metanas.data.image_set import ImageSet
-from metanas.data.recipe import Progress, Rotations, Split
+from metanas.data.recipe import SPLITS, Progress, Rotations, Split
 
 __all__ = [
     "DATASETS",
+    "SPLITS",
     "DataSet",
     "EpisodeSampler",
     "EpisodeSettings",

@@ -5,6 +5,7 @@ from metanas.deploy.card import ModelCard
 from metanas.deploy.export import export_onnx, replace_weights
 from metanas.deploy.verification import (
     LATENCY_TOLERANCE,
+    Network,
     Prediction,
     Verification,
     read_verification,
@@ -18,6 +19,7 @@ __all__ = [
     "AdaptedNetwork",
     "Agreement",
     "ModelCard",
+    "Network",
     "Prediction",
     "Verification",
     "compare",

@@ -44,6 +44,19 @@ class Prediction:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What was verified.
+
+    Args:
+        name: of the training in the run folder, such as `found`.
+        architecture: its text.
+    """
+
+    name: str
+    architecture: str
+
+
 LatencyVerdict = Literal["as predicted", "off", "throttled"]
 
 
@@ -53,6 +66,7 @@ class Verification:
 
     Args:
         device: the device's name.
+        network: name and text of the architecture that ran there.
         agreement: of the device's logits with the host's.
         device_accuracy: share of the images that the device classified rightly.
         host_accuracy: the same on the host.
@@ -66,6 +80,7 @@ class Verification:
     """
 
     device: str
+    network: Network
     agreement: Agreement
     device_accuracy: float
     host_accuracy: float

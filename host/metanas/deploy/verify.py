@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metanas.deploy.agreement import TOLERANCE, Logits, compare
 from metanas.deploy.export import input_shape_of, load_model
-from metanas.deploy.verification import LATENCY_TOLERANCE, Prediction, Verification
+from metanas.deploy.verification import LATENCY_TOLERANCE, Network, Prediction, Verification
 from metanas.devices.device import Device, ModelRun
 from metanas.errors import ExportError, MeasurementFailedError
 from metanas.provenance import provenance
@@ -65,6 +65,7 @@ def verify(
     device: Device,
     networks: Sequence[AdaptedNetwork],
     *,
+    network: Network,
     predicted: Prediction,
     settings: TimerSettings,
     tolerance: float = TOLERANCE,
@@ -79,6 +80,7 @@ def verify(
     Args:
         device: where to run them.
         networks: at least one.
+        network: which architecture they are.
         predicted: latency of the architecture by the device's table.
         settings: how to time.
         tolerance: largest difference of logits, as a share of their range.
@@ -92,17 +94,17 @@ def verify(
     """
     if not networks:
         raise ExportError("no network to verify", hint="give at least one adapted network")
-    for network in networks:
-        network.check()
+    for adapted in networks:
+        adapted.check()
     runs = []
-    for done, network in enumerate(networks, start=1):
-        run = device.run_model(network.model, network.images, settings)
-        _check_outputs(run.outputs, network.host_logits, device.name)
+    for done, adapted in enumerate(networks, start=1):
+        run = device.run_model(adapted.model, adapted.images, settings)
+        _check_outputs(run.outputs, adapted.host_logits, device.name)
         runs.append(run)
         on_verified(done)
     pairs = [(n.host_logits, run.outputs) for n, run in zip(networks, runs, strict=True)]
     agreement = compare(pairs, tolerance=tolerance)
-    labels = np.concatenate([network.labels for network in networks])
+    labels = np.concatenate([adapted.labels for adapted in networks])
     notes = []
     if agreement.within and agreement.disagreements:
         notes.append(
@@ -113,6 +115,7 @@ def verify(
         notes.append(f"{throttled} of {len(runs)} latencies were measured while throttled")
     return Verification(
         device=device.name,
+        network=network,
         agreement=agreement,
         device_accuracy=_accuracy([device_logits for _, device_logits in pairs], labels),
         host_accuracy=_accuracy([host_logits for host_logits, _ in pairs], labels),

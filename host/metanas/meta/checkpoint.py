@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from metanas.errors import CheckpointError, SettingsMismatchError
-from metanas.files import replacing
+from metanas.files import write_bytes
 from metanas.meta.parameters import MetaParameters
 from metanas.provenance import provenance
 
@@ -45,8 +45,7 @@ class Checkpoint:
             "settings": json.dumps(self.settings, sort_keys=True),
             "provenance": json.dumps(provenance()),
         }
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata)
+        write_bytes(path, serialise(tensors, metadata))  # unlike save_file, a full disk is OSError
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor
 
 from metanas.data import EpisodeSampler
-from metanas.errors import DivergenceError
-from metanas.files import append_json_line, read_json_lines, write_text
+from metanas.errors import CheckpointError, DivergenceError, InvalidSettingsError
+from metanas.files import append_json_line, read_json_lines, write_json_lines
 from metanas.meta.checkpoint import Checkpoint, check_same_settings, load_checkpoint
 from metanas.meta.inner_loop import QueryNorm, meta_loss
 from metanas.meta.parameters import MetaParameters, initialise
@@ -103,12 +102,15 @@ class _Training:
         Checkpoint(step, self.settings, self.parameters, moments).save(self.files.checkpoint)
 
     def forget_metrics_after_checkpoint(self) -> None:
-        lines = read_json_lines(self.files.metrics)
-        kept = [line for line in lines if line["step"] < self.step]
+        try:
+            lines = read_json_lines(self.files.metrics)
+            kept = [line for line in lines if line["step"] < self.step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"cannot read metrics {self.files.metrics}: {error}", hint="delete that file"
+            ) from error
         if len(kept) < len(lines):
-            write_text(self.files.metrics, "")
-            for line in kept:
-                append_json_line(self.files.metrics, line)
+            write_json_lines(self.files.metrics, kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +168,15 @@ def meta_train(
 
     Raises:
         SettingsMismatchError: the checkpoint was made by other settings.
-        DivergenceError: the loss is not a number.
+        CheckpointError: checkpoint or metrics cannot be read.
+        InvalidSettingsError: there are more workers than tasks in an outer step.
+        DivergenceError: the loss or its gradient is not a number.
     """
+    if plan.outer.tasks < group.size:
+        raise InvalidSettingsError(
+            f"{plan.outer.tasks} tasks in an outer step cannot be shared by {group.size} workers",
+            hint="ask for more tasks or fewer workers",
+        )
     training = _Training(plan.initialise(), plan.settings(group.size), files)
     if group.leads:
         training.forget_metrics_after_checkpoint()
@@ -176,11 +185,6 @@ def meta_train(
         started = time.perf_counter()
         architecture = plan.chooser(step, step // iterations)
         loss, accuracy = _outer_step(group, plan, training, architecture, step)
-        if not math.isfinite(loss):
-            raise DivergenceError(
-                f"the loss became {loss} in outer step {step}",
-                hint=f"lower the learning rates; {files.checkpoint} holds the last good state",
-            )
         if not group.leads:
             continue
         metrics = {
@@ -202,22 +206,29 @@ def meta_train(
 def _outer_step(
     group: Group, plan: TrainingPlan[A], training: _Training, architecture: A, step: int
 ) -> tuple[float, float]:
-    """One step of Adam on the mean gradient of all workers' tasks; gives loss and accuracy."""
+    """One step of Adam on the mean gradient over all tasks; gives their mean loss and accuracy."""
+    tasks = len(group.share(plan.outer.tasks))
+    weight = tasks * group.size / plan.outer.tasks  # shares differ where workers do not divide them
     epoch = step // plan.outer.iterations
     network = plan.space.network(architecture)
     training.optimiser.zero_grad(set_to_none=True)
     result = meta_loss(
         network,
         training.parameters.cut(network),
-        plan.sampler.batch(step, plan.outer.tasks // group.size, rank=group.rank),
+        plan.sampler.batch(step, tasks, rank=group.rank),
         step_weights=plan.outer.step_weights(epoch),
         second_order=plan.outer.second_order(epoch),
         query_norm=plan.query_norm,
     )
-    result.loss.backward()  # type: ignore[no-untyped-call]
-    outcome = torch.stack([result.loss.detach(), result.accuracies.mean()])
+    (result.loss * weight).backward()  # type: ignore[no-untyped-call]
+    outcome = torch.stack([result.loss.detach(), result.accuracies.mean()]) * weight
     gradients = [tensor.grad for tensor in training.tensors.values() if tensor.grad is not None]
     group.average([outcome, *gradients])
+    if not all(bool(tensor.isfinite().all()) for tensor in (outcome, *gradients)):
+        raise DivergenceError(
+            f"loss or gradient is not finite in outer step {step} (loss {float(outcome[0]):.4g})",
+            hint=f"lower the learning rates; {training.files.checkpoint} holds the last good state",
+        )
     for options in training.optimiser.param_groups:
         options["lr"] = plan.outer.rate_at(step)
     training.optimiser.step()

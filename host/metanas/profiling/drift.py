@@ -1,12 +1,13 @@
 """Which timings to believe, and which to make again.
 
-Whatever disturbs a device makes it slower, in two ways that a timing's own interval cannot show:
+Whatever disturbs a device (another process, interrupts, heat, a lower clock) makes it slower for a
+tenth of a second or for minutes, and a timing's own interval does not show it: all its samples are
+slow alike. Two things help:
 
-- a short spell (another process, an interrupt storm; tenths of a second) slows a few rows in a
-  row. So each row is timed in more than one round, far apart, and the fastest timing is kept.
-- a long one (heat, a lower clock) slows all of them. So one layer, the *sentinel*, is timed before
-  and after every window of rows; where it differs from its own median over the sweep, the window
-  is *drifted*, and its timings give way to others.
+- one layer, the *sentinel*, is timed again and again between the rows. Where it differs from its
+  own median over the sweep, the timings next to it are *drifted* and give way to others.
+- each row is timed in more than one round, far apart. Of two timings as good as each other the
+  faster one is kept, since nothing makes a device faster than it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from metanas_agent.measurement import Measurement
 TOLERANCE = 0.05
 """A sentinel further than this share from its median, or two timings of a row, disagree."""
 
+MOST_AGAIN = 2
+"""At most so many timings of a row behind the rounds."""
+
 
 class Candidate(NamedTuple):
     """One timing of a row, and whether it was made while the device drifted."""
@@ -32,9 +36,16 @@ class Candidate(NamedTuple):
     drifted: bool
 
     @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """The lower, the better: not throttled, not drifted, then the faster."""
-        return (self.row.verdict == "throttled", self.drifted, self.row.median_ms)
+    def level(self) -> int:
+        """0 for a timing to believe, 1 for a noisy or drifted one, 2 for a throttled one."""
+        if self.row.verdict == "throttled":
+            return 2
+        return int(self.drifted or self.row.verdict == "noisy")
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The lower, the better: by level, then the faster."""
+        return (self.level, self.row.median_ms)
 
 
 def choose_sentinel(layers: Iterable[LayerSpec]) -> LayerSpec:
@@ -64,19 +75,23 @@ def best(choices: Sequence[Candidate]) -> Measurement:
 
 
 def doubtful(found: dict[str, list[Candidate]], *, rounds: int) -> list[str]:
-    """Keys that need a timing beyond the usual rounds, the worst first."""
-    doubts = {key: _doubt(choices) for key, choices in found.items() if len(choices) == rounds}
+    """Keys that need timings beyond the usual rounds, the worst first."""
+    doubts = {
+        key: _doubt(choices)
+        for key, choices in found.items()
+        if rounds <= len(choices) < rounds + MOST_AGAIN
+    }
     worst_first = sorted(doubts, key=lambda key: doubts[key], reverse=True)
-    return [key for key in worst_first if doubts[key] > (False, False, TOLERANCE)]
+    return [key for key in worst_first if doubts[key] > (0, TOLERANCE)]
 
 
-def _doubt(choices: Sequence[Candidate]) -> tuple[bool, bool, float]:
-    """Whether the best is throttled, drifted, and how far it may be off."""
+def _doubt(choices: Sequence[Candidate]) -> tuple[int, float]:
+    """The best timing's level, and by which share of itself it may be off."""
     best, *others = sorted(choices, key=lambda choice: choice.rank)
-    fastest = best.row.median_ms
-    apart = others[0].row.median_ms / fastest - 1 if others and fastest else 0.0
-    throttled, drifted, _ = best.rank
-    return (throttled, drifted, max(abs(apart), best.row.relative_interval))
+    level, fastest_ms = best.rank
+    as_good = [other.row.median_ms for other in others if other.level == level]
+    apart = as_good[0] / fastest_ms - 1 if as_good and fastest_ms else 0.0
+    return (level, max(apart, best.row.relative_interval))
 
 
 def summarise(timings: Sequence[Timing]) -> Sentinel | None:

@@ -34,11 +34,14 @@ from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import METHOD_VERSION, Measurement
 from metanas_agent.timer import TimerSettings
 
-WINDOW = 100
-"""Rows between two timings of the sentinel."""
+BATCH = 100
+"""Rows that the device is asked for at once."""
 
-AGAIN_SHARE = 0.1
-"""At most this share of the rows is timed once more behind the rounds."""
+WINDOW = 10
+"""Rows between two timings of the sentinel: what disturbs a device may last a tenth of a second."""
+
+AGAIN_SHARE = 0.2
+"""At most this share of the rows is timed again behind the rounds."""
 
 
 class SweepProgress(NamedTuple):
@@ -102,7 +105,7 @@ def profile(
         seed=seed,
     )
     on_progress(sweep.progress(None))
-    while keys := sweep.next_window():
+    while keys := sweep.next_batch():
         for row in sweep.time(keys):
             on_progress(sweep.progress(row))
     if earlier and not journal.timings:
@@ -150,23 +153,22 @@ class _Sweep:
         self.most = self.total + int(AGAIN_SHARE * len(plan))
         self.timed = sum(timing.purpose == "row" for timing in journal.timings)
 
-    def next_window(self) -> list[str]:
+    def next_batch(self) -> list[str]:
         """Keys to time next: those that a round lacks, then doubtful ones, then none."""
         found = candidates(self.journal.timings)
         for number, plan in enumerate(self.rounds):
             if missing := [key for key in plan if len(found.get(key, ())) <= number]:
-                return missing[:WINDOW]
+                return missing[:BATCH]
         again = doubtful(found, rounds=len(self.rounds))[: max(self.most - self.timed, 0)]
         self.total = self.timed + len(again)
-        return again[:WINDOW]
+        return again[:BATCH]
 
     def time(self, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Time one window between two sentinels, each timing journaled before it is yielded."""
-        asked: list[tuple[Purpose, LayerSpec]] = [
-            ("sentinel", self.sentinel),
-            *(("row", self.layers[key]) for key in keys),
-            ("sentinel", self.sentinel),
-        ]
+        """Time one batch, each timing journaled before it is yielded."""
+        asked: list[tuple[Purpose, LayerSpec]] = [("sentinel", self.sentinel)]
+        for start in range(0, len(keys), WINDOW):
+            asked += [("row", self.layers[key]) for key in keys[start : start + WINDOW]]
+            asked.append(("sentinel", self.sentinel))
         answers = self.device.measure([layer for _, layer in asked], self.settings)
         for purpose, layer in asked:
             row = next(answers, None)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from metanas.deploy.verification import Verification
 from metanas.report import svg, wording
-from metanas.report.run_files import Evaluation, SearchResult, SearchRound, TrainingStep
+from metanas.report.records import FOUND, SUPERNET, SearchResult, SearchRound, TrainingStep
+from metanas.report.run_files import RunFiles
 
 _MOST_POINTS = 300
 _WIDE = 30
@@ -20,78 +22,76 @@ _WIDE = 30
 
 def search_progress(rounds: Sequence[SearchRound]) -> str:
     """Best and median loss of the architectures of each round, and the best so far."""
-    kept = [(r.round, [x for x in r.losses if x is not None]) for r in rounds]
-    kept = [(number, losses) for number, losses in kept if losses]
-    if not kept:
+    if not rounds:
         return ""
-    numbers = [number for number, _ in kept]
-    best = [min(losses) for _, losses in kept]
+    numbers = [r.round for r in rounds]
+    best = [min(r.losses) for r in rounds]
+    so_far = np.minimum.accumulate(best)
     with svg.chart_style():
         figure, axes = svg.make_axes()
-        middle = [float(np.median(losses)) for _, losses in kept]
+        middle = [float(np.median(r.losses)) for r in rounds]
         axes.plot(numbers, middle, color=svg.SECOND, marker="o", ms=3, label="median")
         axes.plot(numbers, best, color=svg.ACCENT, marker="o", ms=3, label="best of the round")
-        so_far = np.minimum.accumulate(best)
         axes.plot(
             numbers, so_far, color=svg.ACCENT, ls=":", lw=1, label="best so far", ds="steps-post"
         )
+        _spread_out(axes, axes.yaxis)  # a network that diverges has a huge loss
         axes.set(xlabel="round", ylabel="validation loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
-        label = f"Search progress over {len(kept)} rounds: best loss from {best[0]:.3f} to "
+        label = f"Search progress over {len(rounds)} rounds: best loss from {best[0]:.3f} to "
         return svg.to_svg(figure, name="search", label=f"{label}{so_far[-1]:.3f}")
 
 
-def latency_accuracy(
-    rounds: Sequence[SearchRound], search: SearchResult | None, evaluation: Evaluation | None
-) -> str:
+def cost_accuracy(run: RunFiles) -> str:
     """Every architecture that was scored, the Pareto front, the limit, and what came of it."""
+    cost = run.main_cost
     scored = [
-        (latency_ms, share * 100)
-        for r in rounds
-        for latency_ms, share in zip(r.latency_ms, r.accuracies, strict=True)
-        if share is not None
+        (value, share * 100)
+        for r in run.rounds
+        if cost in r.costs
+        for value, share in zip(r.costs[cost], r.accuracies, strict=True)
     ]
-    if not scored and not (search and search.front) and not evaluation:
+    trained = {name: network for name, network in run.networks.items() if cost in network.costs}
+    if not scored and not run.search and not trained:
         return ""
     with svg.chart_style():
-        figure, axes = svg.make_axes(height=3.6)
+        figure, axes = svg.make_axes(height=3.8)
         if scored:
-            latency_ms, accuracy = zip(*scored, strict=True)
+            values, accuracy = zip(*scored, strict=True)
             label = "scored in the search"
-            axes.scatter(latency_ms, accuracy, 10, svg.MUTED, alpha=0.45, lw=0, label=label)
-        if search and search.front:
-            front = sorted((point.latency_ms, point.accuracy * 100) for point in search.front)
-            axes.plot(
-                *zip(*front, strict=True),
-                color=svg.ACCENT,
-                marker="o",
-                ms=4,
-                ds="steps-post",
-                label="Pareto front",
+            axes.scatter(values, accuracy, 10, svg.MUTED, alpha=0.45, lw=0, label=label)
+        if run.search:
+            _draw_search(axes, run.search)
+        for (name, network), marker in zip(trained.items(), cycle("*Ds^v"), strict=False):
+            axes.errorbar(
+                [network.costs[cost]],
+                [network.deployed.accuracy * 100],
+                yerr=[network.deployed.interval * 100],
+                fmt=marker,
+                ms=11 if marker == "*" else 6,
+                capsize=3,
+                color=_colours(run.networks)[name],
+                label=f"{name}, trained by itself",
             )
-        _draw_limit(axes, search)
-        if evaluation:
-            _draw_evaluation(axes, evaluation)
-        _spread_out(axes)
-        axes.set(xlabel="predicted latency (ms)", ylabel="accuracy (%)")
-        axes.legend()
-        label = f"Accuracy against predicted latency of {len(scored)} scored architectures"
-        return svg.to_svg(figure, name="front", label=label)
+        _spread_out(axes, axes.xaxis)
+        axes.set(xlabel=wording.cost_axis(cost), ylabel="accuracy (%)")
+        figure.legend(loc="outside lower center", ncols=3)
+        label = f"Accuracy of {len(scored)} scored architectures against "
+        return svg.to_svg(figure, name="front", label=label + wording.cost_axis(cost))
 
 
-def training_curves(training: dict[str, tuple[TrainingStep, ...]]) -> str:
+def training_curves(training: Mapping[str, Sequence[TrainingStep]]) -> str:
     """Training accuracy of each network, smoothed."""
     curves = {name: steps for name, steps in training.items() if steps}
     if not curves:
         return ""
-    colours = {"supernet": svg.MUTED, "found": svg.ACCENT, "baseline": svg.SECOND}
     with svg.chart_style():
         figure, axes = svg.make_axes()
         for name, steps in curves.items():
             numbers = np.array([step.step for step in steps])
             accuracy = np.array([step.accuracy for step in steps]) * 100
-            axes.plot(*_smoothed(numbers, accuracy), color=colours.get(name), label=name)
+            axes.plot(*_smoothed(numbers, accuracy), color=_colours(curves)[name], label=name)
         axes.set(xlabel="step", ylabel="training accuracy (%)")
         axes.legend(loc="lower right")
         ends = ", ".join(f"{n} {wording.percent(s[-1].accuracy)}" for n, s in curves.items())
@@ -136,37 +136,32 @@ def _draw_interval(
     )
 
 
-def _spread_out(axes: Axes) -> None:
-    """A logarithmic latency axis where a linear one would crowd most points at its left."""
-    shortest, longest = axes.dataLim.intervalx
-    if 0 < shortest < longest / _WIDE:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    """A network has the same colour in every chart."""
+    colours = {SUPERNET: svg.MUTED, FOUND: svg.GOOD}
+    others = [name for name in names if name not in colours]
+    return colours | dict(zip(others, cycle((svg.SECOND, svg.ACCENT, svg.INK)), strict=False))
 
 
-def _draw_limit(axes: Axes, search: SearchResult | None) -> None:
-    limit = search.limits.get("latency_ms") if search else None
-    if isinstance(limit, (int, float)) and math.isfinite(limit):
-        axes.axvline(limit, color=svg.INK, ls="--", lw=1, label="latency limit")
-
-
-def _draw_evaluation(axes: Axes, evaluation: Evaluation) -> None:
-    networks = (
-        ("found, retrained", evaluation.found, svg.GOOD, "*", 11),
-        ("baseline, trained", evaluation.baseline, svg.SECOND, "D", 6),
+def _draw_search(axes: Axes, search: SearchResult) -> None:
+    cost = search.front_cost
+    front = sorted((candidate.costs[cost], candidate.accuracy * 100) for candidate in search.front)
+    values, accuracy = zip(*front, strict=True)
+    axes.plot(
+        values, accuracy, color=svg.ACCENT, marker="o", ms=4, ds="steps-post", label="Pareto front"
     )
-    for label, network, colour, marker, size in networks:
-        if network:
-            axes.errorbar(
-                [network.predicted_latency_ms],
-                [network.deployed.accuracy * 100],
-                yerr=[network.deployed.interval * 100],
-                fmt=marker,
-                ms=size,
-                capsize=3,
-                color=colour,
-                label=label,
-            )
+    for constraint in search.constraints:
+        if constraint.cost == cost:
+            axes.axvline(constraint.limit, color=svg.INK, ls="--", lw=1, label="limit")
+
+
+def _spread_out(axes: Axes, axis: Axis) -> None:
+    """A logarithmic axis where a linear one would crowd most points at its start."""
+    name = "x" if axis is axes.xaxis else "y"
+    least, most = getattr(axes.dataLim, f"interval{name}")
+    if 0 < least < most / _WIDE:
+        axes.set(**{f"{name}scale": "log"})
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _smoothed(

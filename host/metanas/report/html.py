@@ -14,7 +14,7 @@ from metanas.files import write_text
 from metanas.profiling.table import LatencyTable
 from metanas.provenance import provenance
 from metanas.report import wording
-from metanas.report.comparison import FIGURES, compared_networks
+from metanas.report.comparison import ACCURACY_NOTE, comparison
 from metanas.report.run_files import RunFiles, read_run
 from metanas.spaces import make_space
 from metanas_agent.layers import LayerSpec
@@ -59,10 +59,12 @@ def render(run: RunFiles) -> str:
         size=wording.size,
         accuracy=wording.accuracy,
     )
+    shared = run.run.settings if run.run else {}
     return environment.get_template("page.html.j2").render(
         run=run,
-        figures=FIGURES,
-        networks=compared_networks(run),
+        search_settings={k: v for k, v in run.search_settings.items() if k not in shared},
+        rows=comparison(run),
+        accuracy_note=ACCURACY_NOTE,
         chain=winning_chain(run),
         charts=_charts(run),
         written=provenance(),
@@ -75,7 +77,7 @@ def winning_chain(run: RunFiles) -> list[DrawnLayer]:
         return []
     for settings in run.table.header.spaces:
         try:
-            layers = _layers(settings, run.search.winner)
+            layers = _layers(settings, run.search.winner.architecture)
         except (ArchitectureError, KeyError, TypeError, ValueError):
             continue  # the table may serve several spaces
         return [DrawnLayer(layer, _added_ms(run.table, layer)) for layer in layers]
@@ -102,7 +104,7 @@ def _charts(run: RunFiles) -> dict[str, Markup]:
 
     drawn = {
         "search": charts.search_progress(run.rounds),
-        "front": charts.latency_accuracy(run.rounds, run.search, run.evaluation),
+        "front": charts.cost_accuracy(run),
         "training": charts.training_curves(run.training),
         "latency": charts.predicted_measured(run.verification) if run.verification else "",
         "table": heat_map.heat_map(run.table) if run.table else "",

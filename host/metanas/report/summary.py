@@ -8,34 +8,42 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from metanas.report.comparison import FIGURES, compared_networks
+from metanas.report import wording
+from metanas.report.comparison import ACCURACY_NOTE, comparison
 from metanas.report.run_files import RunFiles, read_run
 
 
 def summary_table(run_dir: Path) -> Table:
-    """The found network and the baseline: size, latency, accuracy with 95% intervals.
+    """The found network and those beside it: size, latency, accuracy with 95% intervals.
 
     Raises:
         RunFolderError: it is no run folder, or a file in it is malformed.
+        TableError: the same for the latency table.
     """
     run = read_run(run_dir)
-    networks = compared_networks(run)
-    table = Table(title=escape(run_dir.name))
-    table.add_column("" if networks else "no network has been evaluated yet")
-    for network in networks:
-        table.add_column(network.name, overflow="fold")
-    if networks:
-        table.add_row("architecture", *(escape(network.architecture) for network in networks))
-    for number, figure in enumerate(FIGURES if networks else ()):
-        table.add_row(figure, *(network.cells[number] for network in networks))
-    table.caption = escape("; ".join(_remarks(run)))
+    table = Table(title=escape(run.folder.name), caption_justify="left")
+    table.add_column("" if run.networks else "no network has been evaluated yet")
+    for name in run.networks:
+        table.add_column(escape(name), overflow="fold")
+    if run.networks:
+        table.add_row("architecture", *(escape(n.architecture) for n in run.networks.values()))
+    for row in comparison(run):
+        table.add_row(escape(row.figure), *row.cells)
+    table.caption = escape("\n".join(_remarks(run)))
     return table
 
 
 def _remarks(run: RunFiles) -> Iterator[str]:
+    if run.networks:
+        yield ACCURACY_NOTE
     if run.table:
         source, name = run.table.shared("source"), run.table.header.device.name
-        yield f"latency predicted from {source} rows of {name}"
+        yield f"Latency on {name} is predicted from {source} rows."
     if check := run.verification:
-        yield f"outputs {'pass' if check.passed else 'fail'}, latency {check.latency_verdict}"
+        agreement = check.agreement
+        yield (
+            f"Outputs {'pass' if check.passed else 'fail'}: device and host agree on the top-1 of "
+            f"{wording.percent(agreement.top1)} of {agreement.images} images."
+        )
+        yield f"Latency {check.latency_verdict}: measured / predicted = {check.ratio:.2f}."
         yield from check.reasons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metanas.report.run_files import Accuracy
+from metanas.report.records import Accuracy, latency_device
 
 _SPACE = "\xa0"
 """Keeps a number and its unit on one line."""
@@ -24,12 +24,12 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
-def size(value_bytes: int) -> str:
+def size(value_bytes: float) -> str:
     """`812 B`, `452.8 kB`, `1.2 MB`."""
     for unit, scale in (("MB", 1e6), ("kB", 1e3)):
         if value_bytes >= scale:
             return f"{value_bytes / scale:.1f}{_SPACE}{unit}"
-    return f"{value_bytes}{_SPACE}B"
+    return f"{value_bytes:g}{_SPACE}B"
 
 
 def percent(share: float) -> str:
@@ -37,8 +37,13 @@ def percent(share: float) -> str:
     return f"{share:.2%}"
 
 
-def accuracy(value: Accuracy | None) -> str:
+def accuracy(value: Accuracy) -> str:
     """`93.42% ± 0.51`: a share and half its 95% interval, both in percent."""
-    if value is None:
-        return "not evaluated"
     return f"{percent(value.accuracy)}{_SPACE}±{_SPACE}{value.interval * 100:.2f}"
+
+
+def cost_axis(cost: str) -> str:
+    """`predicted latency on pi0 (ms)` for `latency_ms[pi0]`; `MACs` for `macs`."""
+    if device := latency_device(cost):
+        return f"predicted latency on {device} (ms)"
+    return {"macs": "MACs", "params": "parameters", "size_bytes": "size (bytes)"}.get(cost, cost)

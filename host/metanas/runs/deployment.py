@@ -11,6 +11,7 @@ from metanas.data import DataSet, Episodes
 from metanas.deploy import (
     AdaptedNetwork,
     ModelCard,
+    Network,
     Prediction,
     Verification,
     export_onnx,
@@ -119,10 +120,12 @@ def verify_on(
     """
     networks = export(folder, name, tasks=tasks)
     space = folder.settings.make_space(folder.settings.load_data())
+    architecture = trained_architecture(folder, name)
     verification = verify(
         device,
         networks,
-        predicted=predict(space, trained_architecture(folder, name), table),
+        network=Network(name=name, architecture=architecture),
+        predicted=predict(space, architecture, table),
         settings=timer,
         on_verified=observer,
     )

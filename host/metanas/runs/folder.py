@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from metanas.data import DataSet, EpisodeSampler, EpisodeSettings, Split, load
+from metanas.data import SPLITS, DataSet, EpisodeSampler, EpisodeSettings, Split, load
 from metanas.errors import RunFolderError
 from metanas.files import write_bytes, write_json
 from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
@@ -62,6 +62,18 @@ class RunSettings:
         queries = self.train_queries if split == "train" else self.queries
         settings = EpisodeSettings(ways=self.ways, shots=self.shots, queries=queries)
         return EpisodeSampler(data.split(split), settings, self.seed)
+
+    def check(self) -> None:
+        """Refuse what cannot work, before a folder is made.
+
+        Raises:
+            DataError: the data set cannot be loaded, or has too few classes or images.
+            ArchitectureError: there is no such space.
+        """
+        data = self.load_data()
+        for split in SPLITS:
+            self.sampler(data, split)
+        self.make_space(data)
 
     def make_space(self, data: DataSet) -> SearchSpace[Any]:
         """The search space at the data set's image size."""

@@ -1,6 +1,6 @@
 """Super-network training and adaptation to a task and a device: H-Meta-NAS."""
 
-from metanas.search.constraints import Constraint, Costs
+from metanas.search.constraints import LATENCY, Constraint, Costs
 from metanas.search.genetic import (
     Candidate,
     GeneticSearch,
@@ -11,6 +11,7 @@ from metanas.search.genetic import (
 from metanas.search.shrinking import ProgressiveShrinking, ShrinkingSettings
 
 __all__ = [
+    "LATENCY",
     "Candidate",
     "Constraint",
     "Costs",

@@ -28,7 +28,7 @@ _MULTIPLES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """An upper limit; prints as `latency_ms[pi0]<=20`.
+    """An upper limit; prints as `latency_ms[pi0]<=20`, and `Costs.parse` reads it back exactly.
 
     Args:
         metric: `latency_ms`, `params`, `size_bytes` or `macs`.
@@ -46,7 +46,7 @@ class Constraint:
         return f"{self.metric}[{self.device}]" if self.device else self.metric
 
     def __str__(self) -> str:
-        return f"{self.cost}<={self.limit:g}"
+        return f"{self.cost}<={repr(float(self.limit)).removesuffix('.0')}"
 
 
 class Costs(Mapping[str, NDArray[np.float64]]):
@@ -144,5 +144,5 @@ class Costs(Mapping[str, NDArray[np.float64]]):
             if least > constraint.limit:
                 raise ConstraintError(
                     f"no architecture satisfies {constraint}",
-                    hint=f"the cheapest, {self.space.from_genes(genes[0])}, costs {least:.4g}",
+                    hint=f"the cheapest, {self.space.from_genes(genes[0])}, costs {least:.6g}",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ A = TypeVar("A", bound=Architecture)
 _STREAM = 0x6E  # keeps these draws apart from other uses of the seed
 _DRAWS = 4096
 _MOST_DRAWS = 64
+_DIVERGED = 1e6  # the loss of a network whose adaptation diverges: last of all, and still JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,7 @@ class GeneticSearch(Generic[A]):
         Raises:
             ConstraintError: no architecture keeps within the constraints.
             SettingsMismatchError: the journal was made by other settings.
+            CheckpointError: the journal cannot be read.
         """
         self.costs.check_possible(self.constraints)
         rounds = self._past_rounds(group)
@@ -172,7 +175,12 @@ class GeneticSearch(Generic[A]):
 
     def _past_rounds(self, group: Group) -> list[dict[str, Any]]:
         asked = self.plan.flat_settings()
-        lines = read_json_lines(self.journal)
+        try:
+            lines = read_json_lines(self.journal)
+        except ValueError as error:
+            raise CheckpointError(
+                f"cannot read search journal {self.journal}: {error}", hint="delete it"
+            ) from error
         if not lines:
             if group.leads:
                 append_json_line(self.journal, {"settings": asked})
@@ -196,16 +204,17 @@ class GeneticSearch(Generic[A]):
         drawn = self._distinct(draw, self.settings.population, known=set())
         if not len(drawn):
             cheapest = [self.costs.cheapest(constraint.cost)[0] for constraint in self.constraints]
-            parents = np.concatenate(cheapest)
+            parents = np.unique(np.concatenate(cheapest), axis=0)
 
             def descend() -> Genes:
                 picked = rng.integers(len(parents), size=_DRAWS)
                 return self.space.mutate(parents[picked], rng, choices=self.settings.choices)
 
             within = parents[self.costs.satisfied(self.constraints, parents)]
-            drawn = np.concatenate(
-                [within, self._distinct(descend, self.settings.population, known=set())]
-            )[: self.settings.population]
+            known = {str(self.space.from_genes(row)) for row in within}
+            wanted = self.settings.population - len(within)
+            drawn = np.concatenate([within, self._distinct(descend, wanted, known=known)])
+            drawn = drawn[: self.settings.population]
         if not len(drawn):
             names = "; ".join(
                 f"{c.cost} is at least {self.costs.cheapest(c.cost)[1]:.4g} "
@@ -235,7 +244,7 @@ class GeneticSearch(Generic[A]):
     def _distinct(self, draw: Callable[[], Genes], count: int, *, known: set[str]) -> Genes:
         """Draw until there are `count` new ones within the constraints, or none come any more."""
         found: dict[str, Genes] = {}
-        for _ in range(_MOST_DRAWS):
+        for _ in range(_MOST_DRAWS if count > 0 else 0):
             genes = draw()
             for row in genes[self.costs.satisfied(self.constraints, genes)]:
                 text = str(self.space.from_genes(row))
@@ -257,7 +266,7 @@ class GeneticSearch(Generic[A]):
             loss, accuracy = evaluate_loss(
                 network, parameters, episodes, query_norm=self.plan.query_norm
             )
-            outcome[0, position] = loss
+            outcome[0, position] = loss if math.isfinite(loss) else _DIVERGED
             outcome[1, position] = accuracy
         losses, accuracies = group.sum(outcome).tolist()
         return {

@@ -1,0 +1,272 @@
+"""`metanas` as a user meets it: what it prints, what it leaves alone, how it exits."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import metanas
+from metanas.cli.app import main
+from metanas.cli.profile import main as profile_main
+
+TINY = "--epochs 1 --iterations 1 --tasks 1 --inner-steps 1 --train-queries 1 --workers 1".split()
+SMALL = "--ways 2 --queries 2 --episodes 20".split()
+SUPERNET = [argument for argument in SMALL if argument not in ("--episodes", "20")]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a command as its console script does; gives exit code, standard output and error."""
+
+    def run(*arguments: object, entry=main) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["metanas", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stop:
+            entry()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a super-network that has seen one task, and Eyeriss's table."""
+    folder = tmp_path_factory.mktemp("trained")
+    for arguments in (
+        ["-m", "metanas", "train", folder / "run", *TINY, *SUPERNET],
+        ["-m", "metanas.cli.profile", "--device", "eyeriss", "--ways", "2", "--out", folder],
+    ):
+        subprocess.run([sys.executable, *map(str, arguments)], check=True, capture_output=True)
+    return folder
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def table_of(folder: Path) -> Path:
+    (table,) = folder.glob("eyeriss*.tsv")
+    return table
+
+
+def assert_one_clear_line(err: str, *parts: str) -> None:
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(line) < 600
+    for part in parts:
+        assert part in err, err
+
+
+@pytest.mark.parametrize("name", ["quickstart", "train", "adapt", "export", "verify", "report"])
+def test_every_command_explains_itself(command, name):
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert f"metanas {name}" in out
+    assert re.search(r"--help", out)
+
+
+def test_a_wrong_option_is_a_usage_error(command):
+    code, _, err = command("train", "--no-such-option")
+    assert code == 2
+    assert "--no-such-option" in err
+
+
+def test_version_is_the_agents(command):
+    code, out, _ = command("--version")
+    assert code == 0
+    assert json.loads(out) == {"metanas": metanas.__version__}
+
+
+def test_adapt_export_verify_report(command, trained, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_bytes((trained / "run" / "run.json").read_bytes())
+    supernet = trained / "run" / "supernet.safetensors"
+    (run / "supernet.safetensors").write_bytes(supernet.read_bytes())
+    search = "--population 4 --rounds 2 --search-tasks 1".split()
+    retrain = "--epochs 1 --iterations 1 --tasks 1 --episodes 20".split()
+    limits = ["--constraint", "latency_ms<=50%", "--constraint", "params<=20k"]
+    code, out, err = command(
+        "adapt", run, "--table", table_of(trained), *limits, *search, *retrain, "--json"
+    )
+    assert code == 0, err
+    entry = json.loads(out)
+    assert entry["costs"]["params"] <= 20_000
+    assert entry["deployed"]["episodes"] == 20
+    result = json.loads((run / "search.json").read_text())
+    assert result["winner"]["architecture"] == entry["architecture"]
+    assert result["front_cost"] == "latency_ms[eyeriss]"
+
+    code, out, err = command("export", run, "--json")
+    assert code == 0, err
+    assert json.loads(out)["bytes"] == (run / "model.onnx").stat().st_size
+
+    code, _, err = command("verify", run, "--device", "local")
+    assert code == 1
+    assert_one_clear_line(err, "no table of 'local'", "eyeriss")
+    code, _, err = command("verify", run, "--device", "eyeriss")
+    assert code == 1
+    assert_one_clear_line(err, "eyeriss")
+
+    code, _, err = command("report", run)
+    assert code == 0, err
+    assert (run / "report.html").is_file()
+
+
+def test_another_seed_in_the_same_folder_is_refused(command, trained):
+    before = contents(trained)
+    code, _, err = command("train", trained / "run", *TINY, *SUPERNET, "--seed", 1)
+    assert code == 1
+    assert_one_clear_line(err, "seed was 0, not 1", "another run folder")
+    assert contents(trained) == before
+
+
+def test_other_epochs_in_the_same_folder_are_refused(command, trained):
+    before = contents(trained)
+    more = [*TINY, *SUPERNET, "--epochs", 2]
+    code, _, err = command("train", trained / "run", *more)
+    assert code == 1
+    assert_one_clear_line(err, "epochs was 1, not 2")
+    assert contents(trained) == before
+
+
+def test_a_truncated_checkpoint_is_refused(command, trained, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_bytes((trained / "run" / "run.json").read_bytes())
+    whole = (trained / "run" / "supernet.safetensors").read_bytes()
+    (run / "supernet.safetensors").write_bytes(whole[: len(whole) // 2])
+    before = contents(run)
+    code, _, err = command("train", run, *TINY, *SUPERNET)
+    assert code == 1
+    assert_one_clear_line(err, "supernet.safetensors", "delete it")
+    assert contents(run) == before
+
+
+def test_an_impossible_constraint_names_the_cheapest_network(command, trained):
+    table = table_of(trained)
+    code, _, err = command(
+        "adapt", trained / "run", "--table", table, "--constraint", "latency_ms<=1e-6"
+    )
+    assert code == 1
+    assert_one_clear_line(err, "no architecture satisfies latency_ms[eyeriss]<=1e-06", "cheapest")
+    assert re.search(r"k1c16\w+.* costs ", err)
+    assert not (trained / "run" / "search.jsonl").exists()
+
+
+def test_a_constraint_that_cannot_be_read_shows_how_to_write_one(command, trained):
+    table = table_of(trained)
+    arguments = ("adapt", trained / "run", "--table", table, "--constraint")
+    code, _, err = command(*arguments, "fast please")
+    assert code == 1
+    assert_one_clear_line(err, "fast please", "latency_ms[pi0]<=20")
+    code, _, err = command(*arguments, "latency_ms[pi0]<=20")
+    assert code == 1
+    assert_one_clear_line(err, "latency_ms[pi0]", "latency_ms[eyeriss]")
+
+
+def test_a_table_that_lacks_rows_names_them(command, trained, tmp_path):
+    lines = table_of(trained).read_text().splitlines(keepends=True)
+    removed = next(line for line in lines if line.startswith("conv/1x28x28/c64/k5/s1/elu"))
+    count = next(line for line in lines if line.startswith("# rows"))
+    fewer = "".join(line for line in lines if line != removed)
+    short = tmp_path / "short.tsv"
+    short.write_text(fewer.replace(count, f"# rows = {int(count.split('=')[1]) - 1}\n"))
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("run.json", "supernet.safetensors"):
+        (run / name).write_bytes((trained / "run" / name).read_bytes())
+    code, _, err = command("adapt", run, "--table", short, "--constraint", "params<=20k")
+    assert code == 1
+    assert_one_clear_line(err, "lacks 1 row", "conv/1x28x28/c64/k5/s1/elu")
+
+
+def test_a_folder_that_is_no_run(command, tmp_path):
+    for arguments in (("export", tmp_path), ("report", tmp_path)):
+        code, _, err = command(*arguments)
+        assert code == 1
+        assert_one_clear_line(err, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_zip_is_named(command, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("images_background.zip", "images_evaluation.zip"):
+        with zipfile.ZipFile(data / name, "w") as archive:
+            archive.writestr("images_background/Greek/character01/0001_01.png", b"x" * 5000)
+        whole = (data / name).read_bytes()
+        (data / name).write_bytes(whole[:1000])
+    run = tmp_path / "run"
+    code, _, err = command("train", run, "--data", "omniglot", "--data-root", data, *TINY)
+    assert code == 1
+    assert_one_clear_line(err, "images_background.zip")
+    assert not run.exists()
+
+
+def make_class_folders(root: Path, classes: int, images: int) -> None:
+    for number in range(classes):
+        folder = root / f"class{number}"
+        folder.mkdir(parents=True)
+        for image in range(images):
+            Image.new("L", (28, 28), 40 * image % 256).save(folder / f"{image}.png")
+
+
+def test_fewer_images_than_a_task_needs(command, tmp_path):
+    make_class_folders(tmp_path / "data", classes=20, images=3)
+    run = tmp_path / "run"
+    code, _, err = command(
+        "train", run, "--data", "folder", "--data-root", tmp_path / "data", *TINY, "--ways", 2
+    )
+    assert code == 1
+    assert_one_clear_line(err, "3 images", "1 shots + 15 queries")
+    assert not run.exists()
+
+
+def test_an_empty_class_folder_is_named(command, tmp_path):
+    make_class_folders(tmp_path / "data", classes=20, images=3)
+    (tmp_path / "data" / "empty one").mkdir()
+    code, _, err = command(
+        "train", tmp_path / "run", "--data", "folder", "--data-root", tmp_path / "data", *TINY
+    )
+    assert code == 1
+    assert_one_clear_line(err, "empty one")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):
+    """On a real file system of 1 MB, mounted in a namespace of the command's own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    namespace = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+    mount = f"mount -t tmpfs -o size=1m none {disk}"
+    if subprocess.run([*namespace, mount], check=False, capture_output=True).returncode:
+        pytest.skip("this system does not let a user mount a file system of their own")
+    train = [sys.executable, "-m", "metanas", "train", disk / "run", *TINY, *SUPERNET]
+    script = f"{mount}; {' '.join(map(str, train))} || code=$?; ls -A {disk}/run; exit $code"
+    done = subprocess.run([*namespace, script], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert_one_clear_line(done.stderr, "disk is full", "free some space")
+    assert done.stdout.split() == ["run.json", "supernet.metrics.jsonl"]
+
+
+def test_an_unknown_device_lists_the_known_ones(command, tmp_path):
+    code, _, err = command("--device", "toaster", "--out", tmp_path, entry=profile_main)
+    assert code == 1
+    assert_one_clear_line(err, "toaster", "eyeriss, local")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_architecture_outside_the_space(command, tmp_path):
+    run = tmp_path / "run"
+    code, _, err = command("train", run, *TINY, *SMALL, "--architecture", "k3c65relu")
+    assert code == 1
+    assert_one_clear_line(err, "no channels 65", "64")
