@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import torch
-from support.patterns import make_patterns
 
 from metanas.data import DataSet, ImageSet, load
+from support.patterns import make_patterns
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,9 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "new folder" / "file"
     write_text(path, "first ✓\n")
     assert path.read_text(encoding="utf-8") == "first ✓\n"
-    write_bytes(path, b"\x00\xff")
+    with path.open("rb") as opened_before:
+        write_bytes(path, b"\x00\xff")
+        assert opened_before.read() == "first ✓\n".encode()  # another file now has the name
     assert path.read_bytes() == b"\x00\xff"
     assert list(path.parent.iterdir()) == [path]
 
@@ -46,7 +48,8 @@ def test_a_block_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path):
             assert path.read_text() == "old"
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,18 +1,19 @@
 import multiprocessing
 import os
+from dataclasses import astuple
 
 import pytest
 import torch
 
-from metanas.errors import DataError
-from metanas.meta import meta_loss
+from metanas.errors import DataError, WorkerError
+from metanas.meta import load_checkpoint, meta_loss
 from metanas.parallel import Group, Workers
 from support import worker_tasks
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("one_thread")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def pair():
     with Workers(2) as workers:
         yield workers
@@ -43,98 +44,90 @@ def test_one_worker_is_this_process():
 @pytest.mark.parametrize(("count", "size"), [(0, 1), (7, 1), (7, 2), (2, 3), (9, 3)])
 def test_shares_are_even_and_cover_everything(count, size):
     shares = [list(Group(rank, size).share(count)) for rank in range(size)]
-    assert sorted(sum(shares, [])) == list(range(count))
+    assert sorted(item for share in shares for item in share) == list(range(count))
     lengths = [len(share) for share in shares]
     assert max(lengths) - min(lengths) <= 1
 
 
-# Two workers
+class TestTwoWorkers:
+    def test_each_worker_is_a_process_with_one_thread(self, pair):
+        (first, here, _), (second, there, threads) = pair.run(worker_tasks.places)
+        assert (first, second) == (0, 1)
+        assert here == os.getpid() != there
+        assert threads == 1
+        assert is_alive(there)
 
+    def test_average_and_sum_over_the_workers(self, pair):
+        scalar, matrix, single = pair.run(worker_tasks.averages)
+        assert scalar.item() == 1.5
+        assert matrix.tolist() == [[0, 1.5, 3], [4.5, 6, 7.5]]
+        assert single.tolist() == [[7.5]]
+        assert pair.run(worker_tasks.sums) == [3, 30]
 
-def test_each_worker_is_a_process_with_one_thread(pair):
-    (first, here, _), (second, there, threads) = pair.run(worker_tasks.places)
-    assert (first, second) == (0, 1)
-    assert here == os.getpid() != there
-    assert threads == 1
-    assert is_alive(there)
+    def test_an_observer_stays_in_this_process(self, pair):
+        seen = []
+        assert pair.run(worker_tasks.observed, observer=seen.append) == 1
+        assert seen == ["seen"]
 
+    def test_helpers_leave_ctrl_c_to_this_process(self, pair):
+        assert pair.run(worker_tasks.interrupt_helper) == [3, 30]
 
-def test_average_and_sum_over_the_workers(pair):
-    scalar, matrix, single = pair.run(worker_tasks.averages)
-    assert scalar.item() == 1.5
-    assert matrix.tolist() == [[0, 1.5, 3], [4.5, 6, 7.5]]
-    assert single.tolist() == [[7.5]]
-    assert pair.run(worker_tasks.sums) == [3, 30]
+    @pytest.mark.parametrize("tasks", [2, 3])
+    def test_training_uses_the_tasks_of_every_worker(self, pair, tmp_path, tasks):
+        """The gradient is the mean over all tasks, where workers do not divide them, too."""
+        seen = []
+        pair.run(worker_tasks.train, tmp_path, tasks, observer=seen.append)
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert names == ["net.metrics.jsonl", "net.safetensors"]
 
+        plan = worker_tasks.training_plan(tasks)
+        parameters = plan.initialise()
+        shares = [tasks - tasks // 2, tasks // 2]
+        losses = [
+            meta_loss(
+                plan.space.network(plan.corners[0]),
+                parameters,
+                plan.sampler.batch(0, share, rank=rank),
+                step_weights=plan.outer.step_weights(0),
+            ).loss
+            for rank, share in enumerate(shares)
+        ]
+        loss = (shares[0] * losses[0] + shares[1] * losses[1]) / tasks
+        loss.backward()
+        assert abs(losses[0] - losses[1]) > 0.01
+        assert [line["loss"] for line in seen] == pytest.approx([loss.item()], abs=1e-5)
+        moments = load_checkpoint(tmp_path / "net.safetensors").optimiser
+        for name, tensor in parameters.named():
+            first_moment = 0.1 * tensor.grad  # Adam's, after one step
+            torch.testing.assert_close(
+                moments[f"{name}:exp_avg"], first_moment, rtol=1e-3, atol=1e-7, msg=name
+            )
 
-def test_an_observer_stays_in_this_process(pair):
-    seen = []
-    assert pair.run(worker_tasks.observed, observer=seen.append) == 1
-    assert seen == ["seen"]
+    def test_a_search_finds_the_same_with_two_workers(self, pair, tmp_path):
+        alone = worker_tasks.search(Group(), tmp_path / "alone.jsonl")
+        together = pair.run(worker_tasks.search, tmp_path / "together.jsonl")
+        assert together.winner.architecture == alone.winner.architecture
+        assert [c.architecture for c in together.evaluated] == [
+            c.architecture for c in alone.evaluated
+        ]
+        for ours, theirs in zip(together.evaluated, alone.evaluated, strict=True):
+            assert ours.loss == pytest.approx(theirs.loss, abs=1e-6)
+            assert ours.accuracy == pytest.approx(theirs.accuracy, abs=1e-6)
+        for journal in tmp_path.iterdir():  # a header and two rounds, written once
+            assert len(journal.read_text().splitlines()) == 3
 
-
-def test_helpers_leave_ctrl_c_to_this_process(pair):
-    assert pair.run(worker_tasks.interrupt_helper) == [3, 30]
-
-
-@pytest.mark.parametrize("tasks", [2, 3])
-def test_training_uses_the_tasks_of_every_worker(pair, tmp_path, tasks):
-    """The gradient is the mean over all tasks, where workers do not divide them, too."""
-    seen = []
-    pair.run(worker_tasks.train, tmp_path, tasks, observer=seen.append)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["net.metrics.jsonl", "net.safetensors"]
-
-    plan = worker_tasks.training_plan(tasks)
-    parameters = plan.initialise()
-    shares = [tasks - tasks // 2, tasks // 2]
-    losses = [
-        meta_loss(
-            plan.space.network(plan.corners[0]),
-            parameters,
-            plan.sampler.batch(0, share, rank=rank),
-            step_weights=plan.outer.step_weights(0),
-        ).loss
-        for rank, share in enumerate(shares)
-    ]
-    loss = (shares[0] * losses[0] + shares[1] * losses[1]) / tasks
-    loss.backward()
-    assert abs(losses[0] - losses[1]) > 0.01
-    assert [line["loss"] for line in seen] == pytest.approx([loss.item()], abs=1e-5)
-    moments = load_checkpoint(tmp_path / "net.safetensors").optimiser
-    for name, tensor in parameters.named():
-        first_moment = 0.1 * tensor.grad  # Adam's, after one step
-        torch.testing.assert_close(
-            moments[f"{name}:exp_avg"], first_moment, rtol=1e-3, atol=1e-7, msg=name
-        )
-
-
-def test_a_search_finds_the_same_with_two_workers(pair, tmp_path):
-    alone = worker_tasks.search(Group(), tmp_path / "alone.jsonl")
-    together = pair.run(worker_tasks.search, tmp_path / "together.jsonl")
-    assert together.winner.architecture == alone.winner.architecture
-    assert [c.architecture for c in together.evaluated] == [
-        c.architecture for c in alone.evaluated
-    ]
-    for ours, theirs in zip(together.evaluated, alone.evaluated, strict=True):
-        assert ours.loss == pytest.approx(theirs.loss, abs=1e-6)
-        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=1e-6)
-    for journal in tmp_path.iterdir():  # a header and two rounds, written once
-        assert len(journal.read_text().splitlines()) == 3
-
-
-def test_accuracy_is_the_same_with_two_workers(pair):
-    alone = worker_tasks.evaluate_untrained(Group())
-    together = pair.run(worker_tasks.evaluate_untrained)
-    for norm, accuracy in alone.items():
-        assert astuple(together[norm]) == pytest.approx(astuple(accuracy), abs=1e-6)
+    def test_accuracy_is_the_same_with_two_workers(self, pair):
+        alone = worker_tasks.evaluate_untrained(Group())
+        together = pair.run(worker_tasks.evaluate_untrained)
+        for norm, accuracy in alone.items():
+            assert astuple(together[norm]) == pytest.approx(astuple(accuracy), abs=1e-6)
 
 
 # What goes wrong
 
 
 def run_and_watch(workers, function, **arguments):
-    """Run, and give the error, the seconds that took, and the helper's process."""
+    """Run, and give the error and the helper's process."""
     _, (_, helper, _) = workers.run(worker_tasks.places)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller looks at it
         workers.run(function, **arguments)

@@ -76,6 +76,8 @@ class Group:
 class Workers:
     """A context in which functions run on `size` processes, each with one thread.
 
+    There can be but one at a time in a process, as torch.distributed has it.
+
     Args:
         size: number of workers; with 1 everything runs in the calling process.
     """
@@ -97,7 +99,11 @@ class Workers:
                 process.start()
                 there.close()
                 self._helpers.append((process, here))
-            _join(0, self.group.size, port)
+            try:
+                _join(0, self.group.size, port)
+            except BaseException:
+                self._terminate()
+                raise
         return self
 
     def __exit__(

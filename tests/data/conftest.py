@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metanas.data import DataSet, ImageSet, load
+from metanas.data import ImageSet
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +20,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("METANAS_CACHE", str(folder))
     monkeypatch.delenv("METANAS_DATA", raising=False)
     return folder
-
-
-@pytest.fixture(scope="session")
-def glyphs(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METANAS_CACHE", str(tmp_path_factory.mktemp("glyphs")))
-        return load("glyphs")
 
 
 @pytest.fixture

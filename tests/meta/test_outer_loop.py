@@ -212,6 +212,6 @@ def test_inner_rates_stay_positive(make_plan, small_space, files):
 
 
 def test_more_workers_than_tasks_are_refused(make_plan, small_space, files):
-    with pytest.raises(InvalidSettingsError, match="2 tasks .* 3 workers"):
+    with pytest.raises(InvalidSettingsError, match=r"2 tasks .* 3 workers"):
         meta_train(Group(0, 3), make_plan(small_space), files)
     assert not files.metrics.exists()

@@ -166,6 +166,10 @@ def adapt(
             "network's) or 'params<=70k'; repeatable."
         ),
     ],
+    supernet: Annotated[
+        Path | None,
+        typer.Option(help="Run folder whose super-network to adapt; by default RUN's own."),
+    ] = None,
     population: Annotated[int, typer.Option(min=2, help="P of algorithm 1.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="M of algorithm 1.")] = 200,
     search_tasks: Annotated[int, typer.Option(min=1, help="Validation tasks of a round.")] = 16,
@@ -175,7 +179,10 @@ def adapt(
     episodes: o.Episodes = 600,
     json: o.Json = False,
 ) -> None:
-    """Search the super-network under constraints, retrain the winner, evaluate it."""
+    """Search the super-network under constraints, retrain the winner, evaluate it.
+
+    One run folder holds one adaptation; with --supernet, a super-network serves many.
+    """
     from dataclasses import replace
 
     from metanas.cli import stages
@@ -185,7 +192,12 @@ def adapt(
     from metanas.runs import FOUND, SUPERNET, RunFolder, outer_settings
     from metanas.search import SearchSettings
 
-    folder = RunFolder.open(run)
+    if supernet:
+        source = RunFolder.open(supernet)
+        folder = RunFolder.create(run, source.settings)
+        folder.take_over(source, SUPERNET)
+    else:
+        folder = RunFolder.open(run)
     trained = load_checkpoint(folder.training(SUPERNET).checkpoint)
     for text in table:
         folder.keep_table(find_table(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from metanas.cli import stages
@@ -25,12 +26,20 @@ MAML_NETWORK = "-".join(["k3c64relu"] * 4)
 PROFILING = TimerSettings(interval=0.02, budget_ms=12)
 VERIFYING = TimerSettings(budget_ms=400)
 SUPERNET = OuterSettings(
-    epochs=16, iterations=10, tasks=4, inner_steps=3, first_order_share=1.0, multi_step_share=0.1
+    epochs=25,
+    iterations=10,
+    tasks=4,
+    inner_steps=3,
+    inner_rate=0.03,
+    first_order_share=1.0,
+    multi_step_share=0.1,
 )
-SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=16, final=0.02, decay=5)
-SEARCH = SearchSettings(population=16, rounds=8, tasks=8, elite_share=0.25, finalists=4)
+SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=25, final=0.02, decay=8)
+SEARCH = SearchSettings(
+    population=32, rounds=12, tasks=6, elite_share=0.2, crossover_share=0.5, finalists=5
+)
 RETRAINING = OuterSettings(
-    epochs=12, iterations=20, tasks=8, inner_steps=3, first_order_share=0.7, multi_step_share=0.1
+    epochs=10, iterations=20, tasks=8, inner_steps=3, first_order_share=0.7, multi_step_share=0.1
 )
 CONSTRAINTS = ("latency_ms<=5%", "params<=70k")
 """A twentieth of the largest network's latency: about what MAML's network takes."""
@@ -53,7 +62,7 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
         MetanasError: a stage failed; what it had done is kept.
     """
     started = time.monotonic()
-    settings = RunSettings(ways=5, shots=1, queries=5, workers=workers, seed=seed)
+    settings = RunSettings(ways=5, shots=1, queries=5, train_queries=3, workers=workers, seed=seed)
     folder = RunFolder.create(path, settings)
     _say(1, f"data: {settings.data}, {settings.ways}-way {settings.shots}-shot")
     space = settings.make_space(settings.load_data())
@@ -61,19 +70,20 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
     _say(2, "profiling this machine through an agent process: every layer of the space")
     table_path = folder.table(DEVICE)
     with closing(open_device(DEVICE)) as device:
-        stages.profile_device(device, space, PROFILING, table_path)
+        stages.profile_device(device, space, replace(PROFILING, seed=seed), table_path)
     with Workers(workers) as pool:
         _say(3, "meta-training the super-network (MAML++, progressive shrinking)")
-        stages.meta_train_supernet(pool, folder, SUPERNET, SHRINKING)
+        stages.meta_train_supernet(pool, folder, replace(SUPERNET, seed=seed), SHRINKING)
         _say(4, f"adapting: genetic search under {' and '.join(CONSTRAINTS)}")
-        result = stages.search_architecture(pool, folder, CONSTRAINTS, SEARCH)
+        result = stages.search_architecture(pool, folder, CONSTRAINTS, replace(SEARCH, seed=seed))
         console.print(f"   found {result.winner.architecture}", highlight=False)
         _say(5, "retraining the found network and MAML's hand-made one, equally long")
+        retraining = replace(RETRAINING, seed=seed)
         for name, architecture in (
             (FOUND, result.winner.architecture),
             (BASELINE, MAML_NETWORK),
         ):
-            stages.meta_train_network(pool, folder, name, architecture, RETRAINING)
+            stages.meta_train_network(pool, folder, name, architecture, retraining)
             stages.evaluate_trained(pool, folder, name, EPISODES)
 
     _say(6, "exporting to ONNX, running it on the device, comparing")

@@ -76,8 +76,7 @@ def search_architecture(
     with progress_bar("search", settings.rounds) as advance:
 
         def observe(line: dict[str, Any]) -> None:
-            best = min(zip(line["losses"], line["architectures"], strict=True))
-            advance(line["round"] + 1, detail=f"loss {best[0]:.3f}  {best[1]}")
+            advance(line["round"] + 1, detail=f"least loss {min(line['losses']):.3f}")
 
         return search(workers, folder, constraints, settings, observer=observe)
 

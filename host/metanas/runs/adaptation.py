@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -104,23 +105,40 @@ def evaluate_network(
 ) -> dict[str, Any]:
     """Accuracy of a trained network over test episodes, and its costs; into `evaluation.json`.
 
+    A network that this was done for already is not evaluated again.
+
     Raises:
         CheckpointError: no network of that name was trained.
     """
-    accuracies, costs, architecture = workers.run(
-        _evaluate, folder, name, episodes, observer=observer
-    )
-    entry: dict[str, Any] = {
-        "architecture": architecture,
-        "costs": costs,
-        **{norm: asdict(accuracy) for norm, accuracy in accuracies.items()},
-        "provenance": provenance(seed=folder.settings.seed),
-    }
+    evaluated = {"checkpoint_sha256": _digest(folder, name), "episodes": episodes}
     known: dict[str, Any] = {}
     if folder.evaluation.exists():
         known = folder.read_json(folder.evaluation, made_by="metanas adapt")
+    entry: dict[str, Any] = known.get(name, {})
+    if entry.get("evaluated") != evaluated:
+        accuracies = workers.run(_evaluate, folder, name, episodes, observer=observer)
+        entry = {norm: asdict(accuracy) for norm, accuracy in accuracies.items()}
+    architecture = trained_architecture(folder, name)
+    entry |= {
+        "architecture": architecture,
+        "costs": _costs_of(folder, architecture),
+        "evaluated": evaluated,
+        "provenance": provenance(seed=folder.settings.seed),
+    }
     write_json(folder.evaluation, known | {name: entry})
     return entry
+
+
+def _digest(folder: RunFolder, name: str) -> str:
+    load_trained(folder, name)
+    return hashlib.sha256(folder.training(name).checkpoint.read_bytes()).hexdigest()
+
+
+def _costs_of(folder: RunFolder, architecture: str) -> dict[str, float]:
+    space = folder.settings.make_space(folder.settings.load_data())
+    costs = _costs(folder, space)
+    genes = space.encode([space.parse(architecture)])
+    return {cost: float(costs.of(cost, genes)[0]) for cost in costs}
 
 
 def _evaluate(
@@ -130,12 +148,11 @@ def _evaluate(
     episodes: int,
     *,
     observer: Callable[[int], None] | None = None,
-) -> tuple[dict[QueryNorm, Accuracy], dict[str, float], str]:
+) -> dict[QueryNorm, Accuracy]:
     data = folder.settings.load_data()
     space = folder.settings.make_space(data)
-    architecture = trained_architecture(folder, name)
-    network = space.network(space.parse(architecture))
-    accuracies = evaluate(
+    network = space.network(space.parse(trained_architecture(folder, name)))
+    return evaluate(
         group,
         network,
         load_trained(folder, name).cut(network),
@@ -143,9 +160,6 @@ def _evaluate(
         episodes=episodes,
         observer=observer,
     )
-    costs = _costs(folder, space)
-    genes = space.encode([space.parse(architecture)])
-    return accuracies, {cost: float(costs.of(cost, genes)[0]) for cost in costs}, architecture
 
 
 def _costs(folder: RunFolder, space: SearchSpace[Any]) -> Costs:

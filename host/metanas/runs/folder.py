@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -130,6 +130,20 @@ class RunFolder:
             return cls(path, RunSettings(**json.loads(file.read_text())["settings"]))
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(f"cannot read {file}: {error}") from error
+
+    def take_over(self, source: RunFolder, name: str) -> None:
+        """Copy a training of another folder into this one, if it is not here yet.
+
+        Raises:
+            RunFolderError: the source has no such training.
+        """
+        for here, there in zip(
+            astuple(self.training(name)), astuple(source.training(name)), strict=True
+        ):
+            if not there.is_file():
+                raise RunFolderError(f"{there} does not exist", hint="train there first")
+            if not here.exists():
+                write_bytes(here, there.read_bytes())
 
     def training(self, name: str) -> TrainingFiles:
         """Files of the training `supernet`, `found` or another network's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,10 @@ class Costs(Mapping[str, NDArray[np.float64]]):
             scale = float(self.of(constraint.cost, largest)[0]) / 100
         else:
             scale = _MULTIPLES[match["unit"]]
-        return Constraint(constraint.metric, constraint.limit * scale, device)
+        limit = constraint.limit * scale
+        if not math.isfinite(limit):
+            raise ConstraintSyntaxError(f"the limit of constraint {text!r} is too large")
+        return Constraint(constraint.metric, limit, device)
 
     def satisfied(self, constraints: Sequence[Constraint], genes: Genes) -> NDArray[np.bool_]:
         """Whether each architecture keeps within every limit, (architectures,)."""

@@ -39,6 +39,8 @@ class SearchSettings:
         tasks: validation tasks of a round.
         elite_share: share of the population that is kept and mutated.
         choices: genes that a mutation changes.
+        crossover_share: share of the children that have two parents before they are mutated;
+            algorithm 1 has none.
         finalists: architectures with the least mean loss that are compared at the end.
         final_tasks: validation tasks of that comparison.
         seed: of the population, the mutations and the tasks.
@@ -49,6 +51,7 @@ class SearchSettings:
     tasks: int = 16
     elite_share: float = 0.1
     choices: int = 2
+    crossover_share: float = 0.0
     finalists: int = 5
     final_tasks: int = 64
     seed: int = 0
@@ -228,18 +231,20 @@ class GeneticSearch(Generic[A]):
         return drawn
 
     def _next_population(self, rounds: list[dict[str, Any]]) -> Genes:
-        """The best of the last population, and mutants of them that were never evaluated."""
+        """The best of the last population, and children of them that were never evaluated."""
         rng = self._rng(len(rounds))
         means = self._means(rounds)
         last = sorted(rounds[-1]["architectures"], key=lambda text: means[text][0])
         elite = self.space.encode([self.space.parse(t) for t in last[: self.settings.elite]])
 
-        def mutants() -> Genes:
-            parents = elite[rng.integers(len(elite), size=_DRAWS)]
+        def children() -> Genes:
+            mothers, fathers = elite[rng.integers(len(elite), size=(2, _DRAWS))]
+            crossed = rng.random((_DRAWS, 1)) < self.settings.crossover_share
+            parents = np.where(crossed, self.space.crossover(mothers, fathers, rng), mothers)
             return self.space.mutate(parents, rng, choices=self.settings.choices)
 
         wanted = self.settings.population - len(elite)
-        return np.concatenate([elite, self._distinct(mutants, wanted, known=set(means))])
+        return np.concatenate([elite, self._distinct(children, wanted, known=set(means))])
 
     def _distinct(self, draw: Callable[[], Genes], count: int, *, known: set[str]) -> Genes:
         """Draw until there are `count` new ones within the constraints, or none come any more."""

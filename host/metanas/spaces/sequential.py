@@ -103,9 +103,10 @@ class SequentialNetwork:
                 moments = moments or _moments(x, tasks)
                 record[name] = moments
             x = _normalise(x, norms[f"{name}.scale"], norms[f"{name}.shift"], moments, tasks)
-            x = ACTIVATION_FUNCTIONS[conv.activation](x)
             if conv.pool > 1:
                 x = F.max_pool2d(x, conv.pool, ceil_mode=True)
+            # Behind the pooling, not before: the same, as activations never fall, on fewer pixels.
+            x = ACTIVATION_FUNCTIONS[conv.activation](x)
         if self.head.pool_window != (1, 1):
             x = F.avg_pool2d(x, self.head.pool_window, self.head.pool_stride)
         features = x.reshape(count, tasks, -1).transpose(0, 1)
