@@ -10,24 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from metanas.cli.progress import profile_device
 from metanas.cli.shell import console, print_json, run_app
 from metanas.cli.table_view import show_diff, show_list, show_table, verdict_counts
 from metanas.devices import Device, open_device
 from metanas.errors import TableError
 from metanas.profiling import (
     LatencyTable,
-    SweepProgress,
     find_table,
-    profile,
     read_header,
     read_table,
     table_name,
@@ -136,7 +127,7 @@ def measure(
     with closing(open_device(device)) as opened:
         path = _path(opened, searched, out)
         settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed)
-        table = _profile(opened, searched, settings, path, rounds=rounds, fresh=fresh)
+        table = profile_device(opened, searched, settings, path, rounds=rounds, fresh=fresh)
     seconds = round(time.monotonic() - started, 1)
     if json:
         print_json({"table": str(path), "seconds": seconds, **_summary(table)})
@@ -225,40 +216,6 @@ def merge(
 def _path(device: Device, space: SearchSpace[Any], out: Path | None) -> Path:
     name = table_name(device.name, space, device.describe().source)
     return (out or user_folder()) / name
-
-
-def _profile(
-    device: Device,
-    space: SearchSpace[Any],
-    settings: TimerSettings,
-    path: Path,
-    *,
-    rounds: int,
-    fresh: bool,
-) -> LatencyTable:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(f"profiling {device.name}", total=None)
-
-        def advance(progress: SweepProgress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total)
-
-        return profile(
-            device,
-            space,
-            settings,
-            path,
-            rounds=rounds,
-            seed=settings.seed,
-            fresh=fresh,
-            on_progress=advance,
-        )
 
 
 def _summary(table: LatencyTable) -> dict[str, Any]:

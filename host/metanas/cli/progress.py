@@ -1,10 +1,11 @@
-"""One progress bar for every long command."""
+"""One progress bar for every long command, and the profiling that two commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from rich.progress import (
     BarColumn,
@@ -16,6 +17,10 @@ from rich.progress import (
 )
 
 from metanas.cli.shell import console
+from metanas.devices import Device
+from metanas.profiling import LatencyTable, SweepProgress, profile
+from metanas.spaces import SearchSpace
+from metanas_agent.timer import TimerSettings
 
 
 class Advance(Protocol):
@@ -44,3 +49,30 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Advance
             bars.update(task, completed=done, detail=detail, **known)  # type: ignore[arg-type]
 
         yield advance
+
+
+def profile_device(
+    device: Device,
+    space: SearchSpace[Any],
+    timer: TimerSettings,
+    out: Path,
+    *,
+    rounds: int,
+    fresh: bool = False,
+) -> LatencyTable:
+    """Time every layer of the space; see `metanas.profiling.profile`."""
+    with progress_bar(f"profiling {device.name}") as advance:
+
+        def observe(progress: SweepProgress) -> None:
+            advance(progress.done, total=progress.total)
+
+        return profile(
+            device,
+            space,
+            timer,
+            out,
+            rounds=rounds,
+            seed=timer.seed,
+            fresh=fresh,
+            on_progress=observe,
+        )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metanas.cli import stages
+from metanas.cli.progress import profile_device
 from metanas.cli.shell import console
 from metanas.devices import open_device
 from metanas.meta import OuterSettings
@@ -24,6 +25,7 @@ MAML_NETWORK = "-".join(["k3c64relu"] * 4)
 """The hand-made network of MAML, which H-Meta-NAS compares with (table 4)."""
 
 PROFILING = TimerSettings(interval=0.02, budget_ms=12)
+PROFILING_ROUNDS = 1
 VERIFYING = TimerSettings(budget_ms=400)
 SUPERNET = OuterSettings(
     epochs=25,
@@ -35,9 +37,7 @@ SUPERNET = OuterSettings(
     multi_step_share=0.1,
 )
 SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=25, final=0.02, decay=8)
-SEARCH = SearchSettings(
-    population=32, rounds=12, tasks=6, elite_share=0.2, crossover_share=0.5, finalists=5
-)
+SEARCH = SearchSettings(population=96, rounds=8, tasks=3, crossover_share=0.5)
 RETRAINING = OuterSettings(
     epochs=10, iterations=20, tasks=8, inner_steps=3, first_order_share=0.7, multi_step_share=0.1
 )
@@ -70,7 +70,9 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
     _say(2, "profiling this machine through an agent process: every layer of the space")
     table_path = folder.table(DEVICE)
     with closing(open_device(DEVICE)) as device:
-        stages.profile_device(device, space, replace(PROFILING, seed=seed), table_path)
+        profile_device(
+            device, space, replace(PROFILING, seed=seed), table_path, rounds=PROFILING_ROUNDS
+        )
     with Workers(workers) as pool:
         _say(3, "meta-training the super-network (MAML++, progressive shrinking)")
         stages.meta_train_supernet(pool, folder, replace(SUPERNET, seed=seed), SHRINKING)

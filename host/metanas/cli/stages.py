@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from metanas.cli.progress import progress_bar
@@ -11,7 +10,7 @@ from metanas.deploy import Verification
 from metanas.devices import Device
 from metanas.meta import OuterSettings
 from metanas.parallel import Workers
-from metanas.profiling import LatencyTable, SweepProgress, profile
+from metanas.profiling import LatencyTable
 from metanas.runs import (
     RunFolder,
     evaluate_network,
@@ -21,25 +20,7 @@ from metanas.runs import (
     verify_on,
 )
 from metanas.search import SearchResult, SearchSettings, ShrinkingSettings
-from metanas.spaces import SearchSpace
 from metanas_agent.timer import TimerSettings
-
-
-def profile_device(
-    device: Device,
-    space: SearchSpace[Any],
-    timer: TimerSettings,
-    out: Path,
-    *,
-    fresh: bool = False,
-) -> LatencyTable:
-    """Time every layer of the space; see `metanas.profiling.profile`."""
-    with progress_bar(f"profiling {device.name}") as advance:
-
-        def observe(progress: SweepProgress) -> None:
-            advance(progress.done, total=progress.total)
-
-        return profile(device, space, timer, out, seed=timer.seed, fresh=fresh, on_progress=observe)
 
 
 def meta_train_supernet(
