@@ -94,6 +94,13 @@ def test_latency_within_its_tolerance_is_as_predicted(make_device, networks):
     far = dataclasses.replace(first, predicted=promise(first.measured.median_ms / 1.3))
     assert (near.latency_verdict, near.reasons) == ("as predicted", ())
     assert far.latency_verdict == "off"
+    slow = dataclasses.replace(far, slowdown=1.3)
+    assert slow.latency_verdict == "as predicted for its pace"
+    (reason,) = slow.reasons
+    assert "1.30 times the predicted one" in reason
+    assert "1.30 times as slow" in reason
+    assert dataclasses.replace(far, slowdown=0.9).latency_verdict == "off"
+    assert dataclasses.replace(near, slowdown=2.0).latency_verdict == "as predicted"
 
 
 def test_middle_measurement_stands_for_the_architecture(make_device, networks, predicted):

@@ -263,7 +263,17 @@ def verify(
     if json:
         print_json(result.to_dict())
     else:
-        console.print("pass" if result.passed else "FAIL", *result.reasons, sep="\n  ")
+        agreement = result.agreement
+        console.print(
+            f"outputs {'pass' if result.passed else 'FAIL'}: largest difference "
+            f"{agreement.largest_share:.1e} of the logits' range, "
+            f"top-1 {agreement.top1:.2%} of {agreement.images} images",
+            f"latency {result.latency_verdict}: predicted {result.predicted.latency_ms:.4g} ms, "
+            f"measured {result.measured.median_ms:.4g} ms, ratio {result.ratio:.2f}",
+            *result.reasons,
+            sep="\n",
+            highlight=False,
+        )
     if not result.passed:
         raise typer.Exit(1)
 

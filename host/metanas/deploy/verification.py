@@ -57,7 +57,7 @@ class Network:
     architecture: str
 
 
-LatencyVerdict = Literal["as predicted", "off", "throttled"]
+LatencyVerdict = Literal["as predicted", "as predicted for its pace", "off", "throttled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,8 @@ class Verification:
         measured: latency of one call with one image, of the network with the median latency.
         medians_ms: median latency of each network that was run.
         peak_memory_bytes: largest of the processes that ran them, None if unknown.
+        slowdown: how much slower the device was now than when its table was made, None if that
+            is not known.
         notes: what else a reader should know, one sentence each.
         latency_tolerance: largest share that `measured` may be off.
         provenance: of the file.
@@ -88,6 +90,7 @@ class Verification:
     measured: Measurement
     medians_ms: tuple[float, ...]
     peak_memory_bytes: int | None
+    slowdown: float | None = None
     notes: tuple[str, ...] = ()
     latency_tolerance: float = LATENCY_TOLERANCE
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -104,10 +107,20 @@ class Verification:
 
     @property
     def latency_verdict(self) -> LatencyVerdict:
-        """`off` beyond the tolerance; `throttled` where the device says that it slowed down."""
+        """`off` beyond the tolerance, unless the whole device is off by as much.
+
+        `throttled` where the device says that it slowed itself down.
+        """
         if self.measured.verdict == "throttled":
             return "throttled"
-        return "off" if abs(self.ratio - 1) > self.latency_tolerance else "as predicted"
+        if self._is_near(self.ratio):
+            return "as predicted"
+        if self.slowdown and self._is_near(self.ratio / self.slowdown):
+            return "as predicted for its pace"
+        return "off"
+
+    def _is_near(self, ratio: float) -> bool:
+        return abs(ratio - 1) <= self.latency_tolerance
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -123,6 +136,11 @@ class Verification:
             reasons.append(
                 f"measured latency is {self.ratio:.2f} times the predicted one "
                 f"(allowed: {1 - self.latency_tolerance:.2f} to {1 + self.latency_tolerance:.2f})"
+            )
+        if self.latency_verdict == "as predicted for its pace":
+            reasons.append(
+                f"measured latency is {self.ratio:.2f} times the predicted one, and the device is "
+                f"{self.slowdown:.2f} times as slow as when its table was made: profile it again"
             )
         if self.latency_verdict == "throttled":
             reasons.append("the device was throttled, so its latency proves nothing")

@@ -1,6 +1,7 @@
 """A device becomes a latency table."""
 
 from metanas.profiling.compare import Merged, RowChange, TableDiff, diff, merge
+from metanas.profiling.pace import slowdown
 from metanas.profiling.store import find_table, table_name, tables, user_folder
 from metanas.profiling.sweep import SweepProgress, profile
 from metanas.profiling.table import CALL, Interval, LatencyTable, Sentinel, TableHeader
@@ -22,6 +23,7 @@ __all__ = [
     "profile",
     "read_header",
     "read_table",
+    "slowdown",
     "table_name",
     "tables",
     "user_folder",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from metanas.deploy import (
 from metanas.devices import Device
 from metanas.files import write_bytes
 from metanas.meta import adapted_weights, norms_at, support_statistics
-from metanas.profiling import LatencyTable
+from metanas.profiling import LatencyTable, slowdown
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import load_trained, trained_architecture
 from metanas.spaces import SearchSpace
@@ -113,6 +115,9 @@ def verify_on(
 ) -> Verification:
     """Export, run on the device, compare, and write `verify.json`.
 
+    The table's sentinel is timed before and after, so that a device that is slower than when its
+    table was made is not mistaken for a wrong table.
+
     Raises:
         ExportError: a file does not agree with its network.
         DeviceError: the device cannot be reached or cannot run models.
@@ -121,6 +126,7 @@ def verify_on(
     networks = export(folder, name, tasks=tasks)
     space = folder.settings.make_space(folder.settings.load_data())
     architecture = trained_architecture(folder, name)
+    paces = [slowdown(device, table, timer)]
     verification = verify(
         device,
         networks,
@@ -129,6 +135,9 @@ def verify_on(
         settings=timer,
         on_verified=observer,
     )
+    paces.append(slowdown(device, table, timer))
+    known = [pace for pace in paces if pace is not None]
+    verification = replace(verification, slowdown=fmean(known) if known else None)
     write_verification(folder.verification, verification)
     return verification
 
