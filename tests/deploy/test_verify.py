@@ -110,6 +110,20 @@ def test_middle_measurement_stands_for_the_architecture(make_device, networks, p
     assert verification.measured.median_ms == sorted(verification.medians_ms)[1]
 
 
+def test_runs_are_compared_at_equal_pace(make_device, networks, predicted):
+    paces = iter([1.0, 1.0, 199.0, 19_801.0])  # three runs: as fast as then, 100 and 10,000 slower
+    verification = verify(
+        make_device(),
+        networks,
+        network=NETWORK,
+        predicted=predicted,
+        settings=SETTINGS,
+        pace=lambda: next(paces),
+    )
+    assert verification.slowdown == 100
+    assert verification.measured.median_ms == verification.medians_ms[1]
+
+
 def test_throttled_device_proves_no_latency(make_device, networks, predicted):
     device = make_device(verdict="throttled")
     verification = verify(device, networks, predicted=predicted, settings=SETTINGS, network=NETWORK)

@@ -269,7 +269,8 @@ def verify(
             f"{agreement.largest_share:.1e} of the logits' range, "
             f"top-1 {agreement.top1:.2%} of {agreement.images} images",
             f"latency {result.latency_verdict}: predicted {result.predicted.latency_ms:.4g} ms, "
-            f"measured {result.measured.median_ms:.4g} ms, ratio {result.ratio:.2f}",
+            f"measured {result.measured.median_ms:.4g} ms, ratio {result.ratio:.2f}"
+            + (f", device now / then {result.slowdown:.2f}" if result.slowdown else ""),
             *result.reasons,
             sep="\n",
             highlight=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from metanas.deploy.verification import LATENCY_TOLERANCE, Network, Prediction, 
 from metanas.devices.device import Device, ModelRun
 from metanas.errors import ExportError, MeasurementFailedError
 from metanas.provenance import provenance
+from metanas_agent.measurement import VERDICTS as _VERDICTS
 from metanas_agent.timer import TimerSettings
 
 
@@ -70,6 +72,7 @@ def verify(
     settings: TimerSettings,
     tolerance: float = TOLERANCE,
     latency_tolerance: float = LATENCY_TOLERANCE,
+    pace: Callable[[], float | None] = lambda: None,
     on_verified: Callable[[int], None] = lambda _: None,
 ) -> Verification:
     """Run each network on the device, one image a call, and compare.
@@ -85,6 +88,8 @@ def verify(
         settings: how to time.
         tolerance: largest difference of logits, as a share of their range.
         latency_tolerance: largest share that the measured latency may be off.
+        pace: tells how much slower the device is at this instant than when its table was made;
+            asked between the runs, as machines change their pace within seconds.
         on_verified: called with the number of networks done so far.
 
     Raises:
@@ -96,11 +101,13 @@ def verify(
         raise ExportError("no network to verify", hint="give at least one adapted network")
     for adapted in networks:
         adapted.check()
-    runs = []
+    runs: list[ModelRun] = []
+    paces = [pace()]
     for done, adapted in enumerate(networks, start=1):
         run = device.run_model(adapted.model, adapted.images, settings)
         _check_outputs(run.outputs, adapted.host_logits, device.name)
         runs.append(run)
+        paces.append(pace())
         on_verified(done)
     pairs = [(n.host_logits, run.outputs) for n, run in zip(networks, runs, strict=True)]
     agreement = compare(pairs, tolerance=tolerance)
@@ -113,6 +120,8 @@ def verify(
         )
     if throttled := sum(run.latency.verdict == "throttled" for run in runs):
         notes.append(f"{throttled} of {len(runs)} latencies were measured while throttled")
+    slowdowns = [_mean(around) for around in pairwise(paces)]
+    middle = _middle(runs, slowdowns)
     return Verification(
         device=device.name,
         network=network,
@@ -120,9 +129,10 @@ def verify(
         device_accuracy=_accuracy([device_logits for _, device_logits in pairs], labels),
         host_accuracy=_accuracy([host_logits for host_logits, _ in pairs], labels),
         predicted=predicted,
-        measured=_middle(runs).latency,
+        measured=runs[middle].latency,
         medians_ms=tuple(run.latency.median_ms for run in runs),
         peak_memory_bytes=max(r.peak_memory_bytes or 0 for r in runs) or None,
+        slowdown=slowdowns[middle],
         notes=tuple(notes),
         latency_tolerance=latency_tolerance,
         provenance=provenance(seed=settings.seed),
@@ -143,11 +153,21 @@ def _check_outputs(outputs: Logits, host_logits: Logits, device: str) -> None:
         )
 
 
-def _middle(runs: Sequence[ModelRun]) -> ModelRun:
-    """The run with the median latency of those that were not throttled, if there are any."""
-    steady = [run for run in runs if run.latency.verdict != "throttled"] or list(runs)
-    median = statistics.median_low(run.latency.median_ms for run in steady)
-    return next(run for run in steady if run.latency.median_ms == median)
+def _mean(paces: tuple[float | None, float | None]) -> float | None:
+    before, after = paces
+    return None if before is None or after is None else (before + after) / 2
+
+
+def _middle(runs: Sequence[ModelRun], slowdowns: Sequence[float | None]) -> int:
+    """The run with the median latency, at equal pace, among those with the best verdict."""
+    best = min(_VERDICTS.index(run.latency.verdict) for run in runs)
+    own_ms = {
+        number: run.latency.median_ms / (slowdown or 1)
+        for number, (run, slowdown) in enumerate(zip(runs, slowdowns, strict=True))
+        if run.latency.verdict == _VERDICTS[best]
+    }
+    median_ms = statistics.median_low(own_ms.values())
+    return next(number for number, ms in own_ms.items() if ms == median_ms)
 
 
 def _accuracy(logits: Sequence[Logits], labels: NDArray[np.integer]) -> float:

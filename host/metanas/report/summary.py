@@ -45,5 +45,6 @@ def _remarks(run: RunFiles) -> Iterator[str]:
             f"Outputs {'pass' if check.passed else 'fail'}: device and host agree on the top-1 of "
             f"{wording.percent(agreement.top1)} of {agreement.images} images."
         )
-        yield f"Latency {check.latency_verdict}: measured / predicted = {check.ratio:.2f}."
+        slow = f"; device now / then = {check.slowdown:.2f}" if check.slowdown else ""
+        yield f"Latency {check.latency_verdict}: measured / predicted = {check.ratio:.2f}{slow}."
         yield from check.reasons

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -115,7 +113,7 @@ def verify_on(
 ) -> Verification:
     """Export, run on the device, compare, and write `verify.json`.
 
-    The table's sentinel is timed before and after, so that a device that is slower than when its
+    The table's sentinel is timed between the runs, so that a device that is slower than when its
     table was made is not mistaken for a wrong table.
 
     Raises:
@@ -126,18 +124,15 @@ def verify_on(
     networks = export(folder, name, tasks=tasks)
     space = folder.settings.make_space(folder.settings.load_data())
     architecture = trained_architecture(folder, name)
-    paces = [slowdown(device, table, timer)]
     verification = verify(
         device,
         networks,
         network=Network(name=name, architecture=architecture),
         predicted=predict(space, architecture, table),
         settings=timer,
+        pace=lambda: slowdown(device, table, timer),
         on_verified=observer,
     )
-    paces.append(slowdown(device, table, timer))
-    known = [pace for pace in paces if pace is not None]
-    verification = replace(verification, slowdown=fmean(known) if known else None)
     write_verification(folder.verification, verification)
     return verification
 
