@@ -78,7 +78,7 @@ def test_the_whole_loop_survives_ctrl_c_and_kill(tmp_path: Path) -> None:
     limits = {limit["metric"]: limit["limit"] for limit in result["search"]["constraints"]}
     costs = result["search"]["winner"]["costs"]
     largest = table.latency_ms(space, space.encode([space.largest()]))[0]
-    assert limits["latency_ms"] == pytest.approx(largest / 2)
+    assert limits["latency_ms"] == pytest.approx(largest / 20)
     assert costs["latency_ms[local]"] <= limits["latency_ms"]
     assert costs["params"] <= limits["params"] == 70_000
 
