@@ -231,6 +231,21 @@ def test_fewer_images_than_a_task_needs(command, tmp_path):
     assert not run.exists()
 
 
+def test_a_users_own_pictures_are_scaled_as_asked(command, tmp_path):
+    make_class_folders(tmp_path / "data", classes=20, images=4)
+    own = ("--data", "folder", "--data-root", tmp_path / "data", "--grey", "--image-size")
+    few = [*TINY, "--ways", 2, "--queries", 2, "--episodes", 20]
+    one = ("--architecture", "k1c16relu")
+    code, _, err = command("train", tmp_path / "no", *own, "84", *few, *one)
+    assert code == 1
+    assert_one_clear_line(err, "'84'", "84x84")
+    assert not (tmp_path / "no").exists()
+    code, _, err = command("train", tmp_path / "run", *own, "12x16", *few, *one)
+    assert code == 0, err
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["baseline"]["costs"]["macs"] == 12 * 16 * 16 + 16 * 25 * 2
+
+
 def test_an_empty_class_folder_is_named(command, tmp_path):
     make_class_folders(tmp_path / "data", classes=20, images=3)
     (tmp_path / "data" / "empty one").mkdir()

@@ -75,6 +75,9 @@ def train(
     *,
     data: o.Data = "glyphs",
     data_root: o.DataRoot = None,
+    image_size: o.ImageSize = "",
+    grey: o.Grey = False,
+    rotations: o.Rotations = "",
     ways: o.Ways = 5,
     shots: o.Shots = 1,
     queries: o.Queries = 15,
@@ -114,7 +117,10 @@ def train(
 
     settings = RunSettings(
         data=data,
-        data_root=str(data_root or ""),
+        data_root=str(data_root.absolute()) if data_root else "",
+        image_size=image_size,
+        grey=grey,
+        rotations=rotations,
         ways=ways,
         shots=shots,
         queries=queries,
@@ -128,7 +134,7 @@ def train(
         workers=workers,
         seed=seed,
     )
-    settings.check()
+    stages.check_settings(settings)
     if architecture:
         settings.make_space(settings.load_data()).parse(architecture)
     folder = RunFolder.create(run, settings)

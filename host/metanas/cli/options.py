@@ -22,6 +22,14 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder of the data set's files; else METANAS_DATA, else the cache."),
 ]
+ImageSize = Annotated[
+    str, typer.Option(help="Height x width, such as 84x84, for --data folder; else its own.")
+]
+Grey = Annotated[bool, typer.Option("--grey", help="One channel, for --data folder.")]
+Rotations = Annotated[
+    Literal["", "none", "train", "all"],
+    typer.Option(help="Splits that get quarter turns as new classes; by default the custom."),
+]
 Ways = Annotated[int, typer.Option(min=2, help="Classes of a task.")]
 Shots = Annotated[int, typer.Option(min=1, help="Support images of a class.")]
 Queries = Annotated[int, typer.Option(min=1, help="Query images of a class when evaluating.")]

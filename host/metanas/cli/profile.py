@@ -98,6 +98,9 @@ def measure(
             help="How layers halve the map: pooled (default) or strided.", callback=_downsampling
         ),
     ] = None,
+    pool: Annotated[
+        int | None, typer.Option(min=1, help="n of the n x n pooling before the classifier.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the table; your data folder if not given.")
     ] = None,
@@ -121,7 +124,8 @@ def measure(
         return
     if not device:
         raise typer.BadParameter("say which device to measure", param_hint="--device")
-    switches = {"downsampling": downsampling} if downsampling else {}
+    asked = {"downsampling": downsampling, "pool": pool}
+    switches = {name: value for name, value in asked.items() if value is not None}
     searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
     started = time.monotonic()
     with closing(open_device(device)) as opened:

@@ -65,6 +65,7 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
     settings = RunSettings(ways=5, shots=1, queries=5, train_queries=3, workers=workers, seed=seed)
     folder = RunFolder.create(path, settings)
     _say(1, f"data: {settings.data}, {settings.ways}-way {settings.shots}-shot")
+    stages.check_settings(settings)
     space = settings.make_space(settings.load_data())
 
     _say(2, "profiling this machine through an agent process: every layer of the space")

@@ -13,6 +13,7 @@ from metanas.parallel import Workers
 from metanas.profiling import LatencyTable
 from metanas.runs import (
     RunFolder,
+    RunSettings,
     evaluate_network,
     search,
     train_network,
@@ -21,6 +22,16 @@ from metanas.runs import (
 )
 from metanas.search import SearchResult, SearchSettings, ShrinkingSettings
 from metanas_agent.timer import TimerSettings
+
+
+def check_settings(settings: RunSettings) -> None:
+    """Load the data set, and refuse what cannot work."""
+    with progress_bar(f"loading {settings.data}") as advance:
+
+        def observe(what: str, done: int, total: int) -> None:
+            advance(done, total=total, detail=what)
+
+        settings.check(observe)
 
 
 def meta_train_supernet(

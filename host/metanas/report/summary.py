@@ -43,8 +43,19 @@ def _remarks(run: RunFiles) -> Iterator[str]:
         agreement = check.agreement
         yield (
             f"Outputs {'pass' if check.passed else 'fail'}: device and host agree on the top-1 of "
-            f"{wording.percent(agreement.top1)} of {agreement.images} images."
+            f"{wording.percent(agreement.top1)} of {agreement.images} images; logits differ by at "
+            f"most {agreement.largest_share:.0e} of their range."
+        )
+        promised, taken = check.predicted, check.measured
+        yield (
+            f"Latency predicted {_spread(promised.latency_ms, promised.low_ms, promised.high_ms)}, "
+            f"measured {_spread(taken.median_ms, taken.low_ms, taken.high_ms)}."
         )
         slow = f"; device now / then = {check.slowdown:.2f}" if check.slowdown else ""
         yield f"Latency {check.latency_verdict}: measured / predicted = {check.ratio:.2f}{slow}."
         yield from check.reasons
+
+
+def _spread(middle_ms: float, low_ms: float, high_ms: float) -> str:
+    low, high = (wording.milliseconds(ms).partition(wording.SPACE)[0] for ms in (low_ms, high_ms))
+    return f"{wording.milliseconds(middle_ms)} (95%: {low} to {high})"

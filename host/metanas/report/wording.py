@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metanas.report.records import Accuracy, latency_device
 
-_SPACE = "\xa0"
+SPACE = "\xa0"
 """Keeps a number and its unit on one line."""
 
 _MICROSECOND = 1e-3
@@ -13,7 +13,7 @@ _MICROSECOND = 1e-3
 def milliseconds(value: float) -> str:
     """Three significant digits: `0.0123 ms`, `1.20 ms`, `123 ms`; `<0.001 ms` below that."""
     number = f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
-    return f"{number if value >= _MICROSECOND else '<0.001'}{_SPACE}ms"
+    return f"{number if value >= _MICROSECOND else '<0.001'}{SPACE}ms"
 
 
 def count(value: float) -> str:
@@ -28,8 +28,8 @@ def size(value_bytes: float) -> str:
     """`812 B`, `452.8 kB`, `1.2 MB`."""
     for unit, scale in (("MB", 1e6), ("kB", 1e3)):
         if value_bytes >= scale:
-            return f"{value_bytes / scale:.1f}{_SPACE}{unit}"
-    return f"{value_bytes:g}{_SPACE}B"
+            return f"{value_bytes / scale:.1f}{SPACE}{unit}"
+    return f"{value_bytes:g}{SPACE}B"
 
 
 def percent(share: float) -> str:
@@ -39,7 +39,7 @@ def percent(share: float) -> str:
 
 def accuracy(value: Accuracy) -> str:
     """`93.42% ± 0.51`: a share and half its 95% interval, both in percent."""
-    return f"{percent(value.accuracy)}{_SPACE}±{_SPACE}{value.interval * 100:.2f}"
+    return f"{percent(value.accuracy)}{SPACE}±{SPACE}{value.interval * 100:.2f}"
 
 
 def cost_axis(cost: str) -> str:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from metanas.data import SPLITS, DataSet, EpisodeSampler, EpisodeSettings, Split, load
-from metanas.errors import RunFolderError
+from metanas.data import (
+    SPLITS,
+    DataSet,
+    EpisodeSampler,
+    EpisodeSettings,
+    Progress,
+    Rotations,
+    Split,
+    load,
+)
+from metanas.errors import DataError, RunFolderError
 from metanas.files import write_bytes, write_json
 from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
 from metanas.profiling import read_table
@@ -23,6 +32,10 @@ class RunSettings:
     Args:
         data: name of the data set.
         data_root: where its files are; empty for the default places.
+        image_size: height and width such as `84x84`, for the data set `folder`; empty for its own.
+        grey: one channel instead of three, for the data set `folder`.
+        rotations: which splits get quarter turns as new classes: `none`, `train` or `all`; empty
+            for what is customary.
         ways: classes of a task.
         shots: support images of a class.
         queries: query images of a class when evaluating.
@@ -39,6 +52,9 @@ class RunSettings:
 
     data: str = "glyphs"
     data_root: str = ""
+    image_size: str = ""
+    grey: bool = False
+    rotations: Rotations | Literal[""] = ""
     ways: int = 5
     shots: int = 1
     queries: int = 15
@@ -52,10 +68,17 @@ class RunSettings:
     workers: int = 2
     seed: int = 0
 
-    def load_data(self) -> DataSet:
+    def load_data(self, progress: Progress | None = None) -> DataSet:
         """The data set; see `metanas.data.load`."""
-        root = Path(self.data_root) if self.data_root else None
-        return load(self.data, data_root=root, seed=self.seed)
+        return load(
+            self.data,
+            data_root=Path(self.data_root) if self.data_root else None,
+            seed=self.seed,
+            rotations=self.rotations or None,
+            image_size=_size(self.image_size),
+            grey=self.grey,
+            progress=progress,
+        )
 
     def sampler(self, data: DataSet, split: Split) -> EpisodeSampler:
         """Tasks of the split `train`, `val` or `test`."""
@@ -63,14 +86,14 @@ class RunSettings:
         settings = EpisodeSettings(ways=self.ways, shots=self.shots, queries=queries)
         return EpisodeSampler(data.split(split), settings, self.seed)
 
-    def check(self) -> None:
+    def check(self, progress: Progress | None = None) -> None:
         """Refuse what cannot work, before a folder is made.
 
         Raises:
             DataError: the data set cannot be loaded, or has too few classes or images.
             ArchitectureError: there is no such space.
         """
-        data = self.load_data()
+        data = self.load_data(progress)
         for split in SPLITS:
             self.sampler(data, split)
         self.make_space(data)
@@ -86,6 +109,15 @@ class RunSettings:
             global_expansion=self.global_expansion,
             adaptive_depth=self.adaptive_depth,
         )
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    height, separator, width = text.partition("x")
+    if not (separator and height.isdecimal() and width.isdecimal() and int(height) * int(width)):
+        raise DataError(f"not an image size: {text!r}", hint="write height x width, like 84x84")
+    return int(height), int(width)
 
 
 @dataclass(frozen=True, slots=True)
