@@ -143,3 +143,16 @@ def test_too_few_images_names_the_class(numbered: MakeSet) -> None:
 def test_senseless_settings(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(InvalidEpisodeError, match="cannot be learned"):
         EpisodeSettings(*numbers)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 9])
+def test_parts_are_the_batch_in_order(glyphs: DataSet, size: int) -> None:
+    sampler = EpisodeSampler(glyphs.train, EpisodeSettings(ways=3, shots=2, queries=1), seed=4)
+    batch = sampler.batch(0, 5)
+    parts = list(batch.parts(size))
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    assert 1 <= len(parts[-1]) <= size
+    for name in ("support_images", "support_labels", "query_images", "query_labels"):
+        joined = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(joined, getattr(batch, name))
+    assert np.array_equal(np.concatenate([part.classes for part in parts]), batch.classes)

@@ -28,7 +28,7 @@ PROFILING = TimerSettings(interval=0.02, budget_ms=12)
 PROFILING_ROUNDS = 1
 VERIFYING = TimerSettings(budget_ms=400)
 SUPERNET = OuterSettings(
-    epochs=25,
+    epochs=20,
     iterations=10,
     tasks=4,
     inner_steps=3,
@@ -36,10 +36,10 @@ SUPERNET = OuterSettings(
     first_order_share=1.0,
     multi_step_share=0.1,
 )
-SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=25, final=0.02, decay=8)
+SHRINKING = ShrinkingSettings(start_epoch=1, end_epoch=20, final=0.02, decay=8)
 SEARCH = SearchSettings(population=96, rounds=8, tasks=3, crossover_share=0.5)
 RETRAINING = OuterSettings(
-    epochs=10, iterations=20, tasks=8, inner_steps=3, first_order_share=0.7, multi_step_share=0.1
+    epochs=8, iterations=20, tasks=8, inner_steps=3, first_order_share=0.8, multi_step_share=0.1
 )
 CONSTRAINTS = ("latency_ms<=5%", "params<=70k")
 """A twentieth of the largest network's latency: about what MAML's network takes."""

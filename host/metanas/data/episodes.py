@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,18 @@ class Episodes:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def parts(self, tasks: int) -> Iterator[Episodes]:
+        """The same tasks in order, at most so many at once; views."""
+        for start in range(0, len(self), tasks):
+            part = slice(start, start + tasks)
+            yield Episodes(
+                support_images=self.support_images[part],
+                support_labels=self.support_labels[part],
+                query_images=self.query_images[part],
+                query_labels=self.query_labels[part],
+                classes=self.classes[part],
+            )
 
 
 class EpisodeSampler:

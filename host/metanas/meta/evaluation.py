@@ -18,6 +18,8 @@ from metanas.spaces.network import Network, Weights
 QUERY_NORMS: tuple[QueryNorm, ...] = ("deployed", "transductive")
 
 _Z_95 = 1.959964
+_TASKS_AT_ONCE = 2
+"""More leave a core's cache, and take longer a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,20 @@ def evaluate_loss(
     network: Network, parameters: MetaParameters, episodes: Episodes, *, query_norm: QueryNorm
 ) -> tuple[float, float]:
     """Mean query loss and accuracy after adapting to each task: what a search ranks by."""
-    result = meta_loss(
-        network,
-        parameters,
-        episodes,
-        step_weights=[0.0] * (parameters.steps - 1) + [1.0],
-        second_order=False,
-        query_norm=query_norm,
-    )
-    return float(result.losses.mean()), float(result.accuracies.mean())
+    results = [
+        meta_loss(
+            network,
+            parameters,
+            part,
+            step_weights=[0.0] * (parameters.steps - 1) + [1.0],
+            second_order=False,
+            query_norm=query_norm,
+        )
+        for part in episodes.parts(_TASKS_AT_ONCE)
+    ]
+    losses = torch.cat([result.losses for result in results])
+    accuracies = torch.cat([result.accuracies for result in results])
+    return float(losses.mean()), float(accuracies.mean())
 
 
 def evaluate(
@@ -83,21 +90,17 @@ def evaluate(
         parameters: of exactly this network, outside any graph.
         sampler: test tasks.
         episodes: number of them, rounded up to whole batches.
-        batch: episodes adapted at once.
+        batch: episodes drawn at once.
         observer: called with the number of episodes done, in the leading process.
     """
     batches = math.ceil(episodes / batch)
     accuracies = torch.zeros(len(QUERY_NORMS), batches, batch)
     for index in group.share(batches):
-        drawn = sampler.batch(index, batch)
-        weights = adapted_weights(network, parameters, drawn.support_images, drawn.support_labels)
-        with torch.no_grad():
-            for row, norm in enumerate(QUERY_NORMS):
-                logits = query_logits(
-                    network, parameters, weights, drawn, step=parameters.steps - 1, query_norm=norm
-                )
-                right = logits.argmax(-1) == drawn.query_labels
-                accuracies[row, index] = right.float().mean(1)
+        rights = [
+            _classified_rightly(network, parameters, part)
+            for part in sampler.batch(index, batch).parts(_TASKS_AT_ONCE)
+        ]
+        accuracies[:, index] = torch.cat(rights, dim=1)
         if observer:
             observer((index + 1) * batch)
     group.sum(accuracies)
@@ -106,3 +109,16 @@ def evaluate(
     return {
         norm: Accuracy.of(row.flatten()) for norm, row in zip(QUERY_NORMS, accuracies, strict=True)
     }
+
+
+def _classified_rightly(network: Network, parameters: MetaParameters, episodes: Episodes) -> Tensor:
+    """Accuracy of each task by each of `QUERY_NORMS`: (norms, tasks)."""
+    weights = adapted_weights(network, parameters, episodes.support_images, episodes.support_labels)
+    step = parameters.steps - 1
+    with torch.no_grad():
+        logits = [
+            query_logits(network, parameters, weights, episodes, step=step, query_norm=norm)
+            for norm in QUERY_NORMS
+        ]
+    right = torch.stack(logits).argmax(-1) == episodes.query_labels
+    return right.float().mean(-1)
