@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from metanas.profiling import LatencyTable, TableDiff
@@ -45,7 +45,7 @@ def show_list(console: Console, heads: Mapping[str, Mapping[str, Any]], folder: 
         message = f"no tables in {folder}; metanas-profile --device local makes one"
         console.print(message, soft_wrap=True)
         return
-    listing = Table("table", "device", "source", "rows", "made", box=None)
+    listing = Table(Column("table", overflow="fold"), "device", "source", "rows", "made", box=None)
     for path, head in heads.items():
         if "error" in head:
             listing.add_row(Text(Path(path).name), Text(head["error"], style="red"))

@@ -146,15 +146,6 @@ class LatencyTable:
             raise self._missing([layer.key])
         return row
 
-    def require(self, layers: Sequence[LayerSpec]) -> None:
-        """Refuse to go on without a row that can be used for each of these layers.
-
-        Raises:
-            MissingRowsError: naming the first of those that are missing, and how many.
-        """
-        if missing := self.missing(layers):
-            raise self._missing(missing)
-
     @property
     def call_ms(self) -> float:
         """What a call of the runtime costs by itself: each network pays it once."""

@@ -72,8 +72,7 @@ class Costs(Mapping[str, NDArray[np.float64]]):
         self._fixed = dict.fromkeys(self._by_layer, 0.0)
         for device, table in self.tables.items():
             name = f"{LATENCY}[{device}]"
-            table.require(layers)
-            self._by_layer[name] = np.array([table.layer_ms(layer) for layer in layers])
+            self._by_layer[name] = table.costs_ms(space)
             self._fixed[name] = table.call_ms
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
