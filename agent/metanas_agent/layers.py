@@ -84,6 +84,14 @@ class LayerSpec(ABC):
         return self.key
 
 
+def _check_activation(op: str, activation: str) -> None:
+    if activation not in (*ACTIVATIONS, "none"):
+        raise InvalidLayerError(
+            f"{op} layer: unknown activation {activation!r}",
+            hint=f"use one of {', '.join((*ACTIVATIONS, 'none'))}",
+        )
+
+
 @cache
 def _sizes(layer: type[LayerSpec]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(layer) if field.type == "int")
@@ -116,11 +124,7 @@ class ConvLayer(LayerSpec):
             raise InvalidLayerError(
                 f"conv layer: kernel is {self.kernel}", hint="use an odd kernel"
             )
-        if self.activation not in (*ACTIVATIONS, "none"):
-            raise InvalidLayerError(
-                f"conv layer: unknown activation {self.activation!r}",
-                hint=f"use one of {', '.join((*ACTIVATIONS, 'none'))}",
-            )
+        _check_activation(self.op, self.activation)
 
     @property
     def key(self) -> str:
@@ -151,6 +155,49 @@ class ConvLayer(LayerSpec):
     def params(self) -> int:
         """Weights, bias, and batch-norm's scale and shift, as the H-Meta-NAS tables count."""
         return self.out_channels * (self.in_channels * self.kernel**2 + 3)
+
+
+@dataclass(frozen=True, slots=True)
+class AddLayer(LayerSpec):
+    """Sum of two maps of one shape, activation, then max-pooling: the end of a residual block.
+
+    Args:
+        activation: one of `ACTIVATIONS`, or "none".
+        pool: window and stride of the max-pooling (ceil) behind the activation; 1 is no pooling.
+    """
+
+    activation: str = "relu"
+    pool: int = 1
+    dtype: str = "float32"
+
+    op: ClassVar[str] = "add"
+
+    def __post_init__(self) -> None:
+        super(AddLayer, self).__post_init__()
+        _check_activation(self.op, self.activation)
+
+    @property
+    def key(self) -> str:
+        """Such as `add/64x21x21/relu/p2/float32`; the shape is that of each of the two maps."""
+        return (
+            f"add/{self.in_channels}x{self.height}x{self.width}/{self.activation}/p{self.pool}"
+            f"/{self.dtype}"
+        )
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape behind the max-pooling."""
+        return (self.in_channels, -(-self.height // self.pool), -(-self.width // self.pool))
+
+    @property
+    def macs(self) -> int:
+        """None: additions are not counted."""
+        return 0
+
+    @property
+    def params(self) -> int:
+        """None."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,15 +306,16 @@ class _Grammar:
 
 
 _SHAPE = r"(?P<in_channels>\d+)x(?P<height>\d+)x(?P<width>\d+)"
+_END = r"(?P<activation>[a-z0-9]*[a-z][a-z0-9]*)/p(?P<pool>\d+)/(?P<dtype>[a-z]+\d+)"
 _GRAMMARS = {
     "conv": _Grammar(
         ConvLayer,
         re.compile(
-            rf"conv/{_SHAPE}/c(?P<out_channels>\d+)/k(?P<kernel>\d+)/s(?P<stride>\d+)"
-            r"/(?P<activation>[a-z0-9]*[a-z][a-z0-9]*)/p(?P<pool>\d+)/(?P<dtype>[a-z]+\d+)",
+            rf"conv/{_SHAPE}/c(?P<out_channels>\d+)/k(?P<kernel>\d+)/s(?P<stride>\d+)/{_END}",
             re.ASCII,
         ),
     ),
+    "add": _Grammar(AddLayer, re.compile(rf"add/{_SHAPE}/{_END}", re.ASCII)),
     "head": _Grammar(
         HeadLayer,
         re.compile(rf"head/{_SHAPE}/n(?P<pool>\d+)/w(?P<ways>\d+)/(?P<dtype>[a-z]+\d+)", re.ASCII),

@@ -37,7 +37,7 @@ class SystolicDevice:
             machine=f"systolic array {array.rows}x{array.columns}",
             processor=f"{DATAFLOWS[array.dataflow]} at {array.clock_mhz:g} MHz",
             cores=1,
-            system="closed form; without activation, pooling, batch-norm and memory stalls",
+            system="closed form; without activation, pooling, batch-norm, sums and memory stalls",
             runtimes={"systolic": __version__},
             source="simulated",
             agent_version=__version__,

@@ -18,7 +18,8 @@ folds start from empty sums, and SCALE-Sim lets finished sums leave beside the n
 
     cycles = ceil(Sr/R) * ceil(Sc/C) * (T + R + C - 2 + (R unless output-stationary))
 
-Not modelled: activation, pooling, batch-norm, and stalls on SRAM or DRAM.
+Not modelled: activation, pooling, batch-norm, sums (which end residual blocks), and stalls on
+SRAM or DRAM.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from metanas.errors import DeviceProfileError, UnsupportedError
-from metanas_agent.layers import ConvLayer, EmptyLayer, HeadLayer, LayerSpec
+from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer, LayerSpec
 
 DATAFLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
 
@@ -89,8 +90,8 @@ class SystolicArray:
         return folds * (streamed + self.rows + self.columns - 2 + loading)
 
     def latency_ms(self, layer: LayerSpec) -> float:
-        """Milliseconds of one layer; 0 for an empty graph, as the array has no call overhead."""
-        if isinstance(layer, EmptyLayer):
+        """Milliseconds of one layer; 0 for an empty graph or a sum, which the array does not do."""
+        if isinstance(layer, EmptyLayer | AddLayer):
             return 0.0
         return self.cycles(matrix_product(layer)) / (self.clock_mhz * 1e3)
 

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanas_agent.errors import InvalidLayerError
-from metanas_agent.layers import ACTIVATIONS, ConvLayer, EmptyLayer, HeadLayer, parse_layer
+from metanas_agent.layers import (
+    ACTIVATIONS,
+    AddLayer,
+    ConvLayer,
+    EmptyLayer,
+    HeadLayer,
+    parse_layer,
+)
 
 sizes = st.integers(1, 4096)
 convs = st.builds(
@@ -16,6 +23,14 @@ convs = st.builds(
     out_channels=sizes,
     kernel=st.integers(0, 7).map(lambda n: 2 * n + 1),
     stride=st.integers(1, 4),
+    activation=st.sampled_from((*ACTIVATIONS, "none")),
+    pool=st.integers(1, 4),
+)
+adds = st.builds(
+    AddLayer,
+    sizes,
+    sizes,
+    sizes,
     activation=st.sampled_from((*ACTIVATIONS, "none")),
     pool=st.integers(1, 4),
 )
@@ -30,7 +45,7 @@ heads = st.integers(1, 64).flatmap(
     )
 )
 empties = st.builds(EmptyLayer, sizes, sizes, sizes)
-layers = convs | heads | empties
+layers = convs | adds | heads | empties
 
 
 @given(layers)
@@ -79,6 +94,10 @@ def test_an_edited_key_is_another_layer_or_refused(layer, data):
         "conv/1x28x28/c64/k3/s1/relu/p2/float16",
         "conv/1x28x28/c64/k3/s1/relu/p0/float32",
         "conv/1x28x28/c٣/k3/s1/relu/p2/float32",  # an Arabic digit
+        "add/64x2x2/relu/float32",  # no pooling
+        "add/64x2x2/tanh/p1/float32",
+        "add/64x0x2/relu/p1/float32",
+        "add/64x2x2/c64/relu/p1/float32",
         "head/64x2x2/n3/w5/float32",  # pools 2x2 to 3x3
         "head/64x2x2/n1/w0/float32",
         "empty/1x1",
@@ -98,6 +117,8 @@ def test_the_error_names_what_is_wrong():
         ConvLayer(1, 28, 28, out_channels=0, kernel=3)
     with pytest.raises(InvalidLayerError, match="tanh"):
         ConvLayer(1, 28, 28, out_channels=64, kernel=3, activation="tanh")
+    with pytest.raises(InvalidLayerError, match="add layer: unknown activation 'tanh'"):
+        AddLayer(64, 2, 2, activation="tanh")
     with pytest.raises(InvalidLayerError, match="cannot pool 2x2 to 5x5"):
         HeadLayer(64, 2, 2, pool=5, ways=5)
     with pytest.raises(InvalidLayerError, match="width is True"):
@@ -113,6 +134,13 @@ def test_a_convolution_counts_its_work():
     assert layer.macs == 11 * 15 * 8 * 3 * 25
     assert layer.params == 8 * (3 * 25) + 8 + 2 * 8
     assert layer.size_bytes == 4 * layer.params
+
+
+def test_a_sum_has_no_weights_and_counts_no_multiplications():
+    layer = AddLayer(8, 21, 30, pool=2)
+    assert layer.input_shape == (8, 21, 30)
+    assert layer.output_shape == (8, 11, 15)
+    assert (layer.macs, layer.params, layer.size_bytes) == (0, 0, 0)
 
 
 def test_a_head_counts_its_classifier():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from metanas_agent.layers import ConvLayer, EmptyLayer, HeadLayer, LayerSpec
+from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer, LayerSpec
 
 OPSET = 18
 IR_VERSION = 9
@@ -66,6 +66,17 @@ class _Chain:
         node = helper.make_node(operator, [source, *constants], [target], **attributes)  # type: ignore[arg-type]
         self.nodes.append(node)
 
+    def finish(self, layer: ConvLayer | AddLayer) -> None:
+        """The layer's activation and max-pooling."""
+        if layer.activation == "relu6":
+            bounds = (self.constant(np.array(bound, np.float32)) for bound in (0, 6))
+            self.add("Clip", *bounds)
+        elif layer.activation != "none":
+            self.add(_ACTIVATION_OPERATORS[layer.activation])
+        if layer.pool > 1:
+            side = [layer.pool] * 2
+            self.add("MaxPool", kernel_shape=side, strides=side, ceil_mode=1)
+
     def weights(self, *shape: int) -> str:
         """Kaiming's uniform weights, which keep the magnitude of what flows through."""
         return self.constant(_uniform(self.rng, shape, (6 / prod(shape[1:])) ** 0.5))
@@ -97,14 +108,14 @@ def _(layer: ConvLayer, chain: _Chain) -> None:
         pads=[layer.kernel // 2] * 4,
         strides=[layer.stride] * 2,
     )
-    if layer.activation == "relu6":
-        bounds = (chain.constant(np.array(bound, np.float32)) for bound in (0, 6))
-        chain.add("Clip", *bounds)
-    elif layer.activation != "none":
-        chain.add(_ACTIVATION_OPERATORS[layer.activation])
-    if layer.pool > 1:
-        side = [layer.pool] * 2
-        chain.add("MaxPool", kernel_shape=side, strides=side, ceil_mode=1)
+    chain.finish(layer)
+
+
+@_build.register
+def _(layer: AddLayer, chain: _Chain) -> None:
+    # The second map is a constant: a layer is timed on one image, and reading it costs the same.
+    chain.add("Add", chain.constant(_uniform(chain.rng, (1, *layer.input_shape), 1.0)))
+    chain.finish(layer)
 
 
 @_build.register

@@ -1,19 +1,23 @@
 """What can be searched: spaces, their architectures, and the networks these stand for."""
 
 from metanas.spaces.architecture import Architecture
+from metanas.spaces.conv_choice import ConvArchitecture, ConvChoice
+from metanas.spaces.conv_space import Downsampling
 from metanas.spaces.registry import SPACES, make_space
+from metanas.spaces.resnet12 import ResNet12Space
 from metanas.spaces.space import Genes, LayerIndices, SearchSpace
-from metanas.spaces.vgg9 import ConvChoice, Downsampling, VGG9Architecture, VGG9Space
+from metanas.spaces.vgg9 import VGG9Space
 
 __all__ = [
     "SPACES",
     "Architecture",
+    "ConvArchitecture",
     "ConvChoice",
     "Downsampling",
     "Genes",
     "LayerIndices",
+    "ResNet12Space",
     "SearchSpace",
-    "VGG9Architecture",
     "VGG9Space",
     "make_space",
 ]

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from metanas.errors import ArchitectureError
+from metanas.spaces.resnet12 import ResNet12Space
 from metanas.spaces.space import SearchSpace
 from metanas.spaces.vgg9 import VGG9Space
 
-SPACES: dict[str, Callable[..., SearchSpace[Any]]] = {"vgg9": VGG9Space}
+SPACES: dict[str, Callable[..., SearchSpace[Any]]] = {
+    "vgg9": VGG9Space,
+    "resnet12": ResNet12Space,
+}
 
 
 def make_space(

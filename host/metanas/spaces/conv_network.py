@@ -1,0 +1,149 @@
+"""ConvNetwork: convolutions with batch-norm, wired in some way, then a classifier."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metanas.spaces.network import Moments, Shapes, Statistics, Weights
+from metanas_agent.layers import ConvLayer, HeadLayer
+
+NORM_EPSILON = 1e-5
+
+Convolve = Callable[[str, Tensor], Tensor]
+"""Apply the named convolution and its batch-norm to a map."""
+
+Fold = Callable[[str], nn.Conv2d]
+"""The named convolution as a module, its batch-norm folded in."""
+
+
+class ConvNetwork(ABC):
+    """A `Network` of which a subclass says only how its convolutions are wired.
+
+    The tasks ride in the channel dimension: images are laid out (images, tasks × channels, height,
+    width), a convolution with one group a task applies each task's own kernel, and batch-norm over
+    that layout is batch-norm a task and channel. So every operation is a plain one.
+
+    Args:
+        convs: by name; a super-network's networks share the parameters of one name.
+        head_name: each depth needs a name of its own, since the classifiers see different maps.
+        head: the classifier.
+    """
+
+    def __init__(self, convs: Mapping[str, ConvLayer], head_name: str, head: HeadLayer) -> None:
+        self.convs = convs
+        self.head_name = head_name
+        self.head = head
+
+    @abstractmethod
+    def _map(self, x: Tensor, convolve: Convolve) -> Tensor:
+        """The map that the classifier sees, of images (images, tasks × channels, ...)."""
+
+    @abstractmethod
+    def _modules(self, fold: Fold) -> Iterable[nn.Module]:
+        """What `_map` does, as modules for one task."""
+
+    @property
+    def adapted_shapes(self) -> Shapes:
+        """Weight and bias of each convolution and of the classifier."""
+        shapes: Shapes = {}
+        for name, conv in self.convs.items():
+            kernel = (conv.kernel, conv.kernel)
+            shapes[f"{name}.weight"] = (conv.out_channels, conv.in_channels, *kernel)
+            shapes[f"{name}.bias"] = (conv.out_channels,)
+        side = self.head.pool
+        shapes[f"{self.head_name}.weight"] = (self.head.ways, self.head.in_channels, side, side)
+        shapes[f"{self.head_name}.bias"] = (self.head.ways,)
+        return shapes
+
+    @property
+    def norm_shapes(self) -> Shapes:
+        """Scale and shift of each convolution's batch-norm."""
+        return {
+            f"{name}.{part}": (conv.out_channels,)
+            for name, conv in self.convs.items()
+            for part in ("scale", "shift")
+        }
+
+    def __call__(
+        self,
+        adapted: Weights,
+        norms: Weights,
+        images: Tensor,
+        *,
+        statistics: Statistics | None = None,
+        record: Statistics | None = None,
+    ) -> Tensor:
+        """Logits (tasks, images, ways); see `Network`."""
+        tasks, count = images.shape[:2]
+
+        def convolve(name: str, x: Tensor) -> Tensor:
+            conv = self.convs[name]
+            x = F.conv2d(
+                x,
+                adapted[f"{name}.weight"].flatten(0, 1),
+                adapted[f"{name}.bias"].flatten(),
+                stride=conv.stride,
+                padding=conv.kernel // 2,
+                groups=tasks,
+            )
+            moments = statistics[name] if statistics else None
+            if record is not None:
+                moments = moments or _moments(x, tasks)
+                record[name] = moments
+            return _normalise(x, norms[f"{name}.scale"], norms[f"{name}.shift"], moments, tasks)
+
+        x = self._map(images.transpose(0, 1).flatten(1, 2), convolve)
+        if self.head.pool_window != (1, 1):
+            x = F.avg_pool2d(x, self.head.pool_window, self.head.pool_stride)
+        features = x.reshape(count, tasks, -1).transpose(0, 1)
+        weight = adapted[f"{self.head_name}.weight"].flatten(2)
+        bias = adapted[f"{self.head_name}.bias"]
+        return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
+
+    def folded(self, adapted: Weights, norms: Weights, statistics: Statistics) -> nn.Module:
+        """Convolution, activation and pooling modules, batch-norm folded into the convolution."""
+
+        def fold(name: str) -> nn.Conv2d:
+            conv = self.convs[name]
+            gain = norms[f"{name}.scale"] * torch.rsqrt(statistics[name].variance + NORM_EPSILON)
+            offset = adapted[f"{name}.bias"] - statistics[name].mean
+            module = nn.Conv2d(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel,
+                stride=conv.stride,
+                padding=conv.kernel // 2,
+            )
+            assert module.bias is not None
+            module.weight.data = adapted[f"{name}.weight"] * gain.view(-1, 1, 1, 1)
+            module.bias.data = offset * gain + norms[f"{name}.shift"]
+            return module
+
+        modules = list(self._modules(fold))
+        if self.head.pool_window != (1, 1):
+            modules.append(nn.AvgPool2d(self.head.pool_window, self.head.pool_stride))
+        classifier = nn.Linear(self.head.features, self.head.ways)
+        classifier.weight.data = adapted[f"{self.head_name}.weight"].flatten(1)
+        classifier.bias.data = adapted[f"{self.head_name}.bias"]
+        return nn.Sequential(*modules, nn.Flatten(), classifier).eval()
+
+
+def _moments(x: Tensor, tasks: int) -> Moments:
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    return Moments(mean.view(tasks, -1), variance.view(tasks, -1))
+
+
+def _normalise(
+    x: Tensor, scale: Tensor, shift: Tensor, moments: Moments | None, tasks: int
+) -> Tensor:
+    scale, shift = scale.repeat(tasks), shift.repeat(tasks)
+    if moments is None:
+        return F.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPSILON)
+    gain = scale * torch.rsqrt(moments.variance.flatten() + NORM_EPSILON)
+    offset = shift - moments.mean.flatten() * gain
+    return x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1)

@@ -1,0 +1,52 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from metanas_agent.layers import ACTIVATIONS, AddLayer, LayerSpec
+from metanas_agent.runtimes.onnx_graph import INPUT, layer_model, random_image
+
+FUNCTIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543773 * np.expm1(x)),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leakyrelu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "none": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "none"])
+def test_a_sum_adds_a_second_map(activation):
+    rng = np.random.default_rng(0)
+    layer = AddLayer(4, 6, 5, activation=activation)
+    model, image = layer_model(layer, rng), random_image(layer, rng)
+    onnx.checker.check_model(model, full_check=True)
+    second = numpy_helper.to_array(model.graph.initializer[0])
+    assert second.shape == image.shape
+    assert np.abs(second).min() > np.finfo(np.float32).tiny
+    (output,) = ReferenceEvaluator(model).run(None, {INPUT: image})
+    np.testing.assert_allclose(output, FUNCTIONS[activation](image + second), rtol=1e-5, atol=1e-6)
+
+
+def test_a_sum_is_pooled_at_its_odd_edges_too():
+    rng = np.random.default_rng(0)
+    layer = AddLayer(3, 5, 4, activation="none", pool=2)
+    model, image = layer_model(layer, rng), random_image(layer, rng)
+    (output,) = ReferenceEvaluator(model).run(None, {INPUT: image})
+    total = image + numpy_helper.to_array(model.graph.initializer[0])
+    padded = np.pad(total, [(0, 0), (0, 0), (0, 1), (0, 0)], constant_values=-np.inf)
+    expected = padded.reshape(1, 3, 3, 2, 2, 2).max(axis=(3, 5))
+    assert output.shape == (1, *layer.output_shape)
+    np.testing.assert_array_equal(output, expected)
+
+
+def test_a_layer_of_an_unknown_kind_is_no_graph():
+    class Other(LayerSpec):
+        op = "other"
+        key = output_shape = macs = params = None
+
+    with pytest.raises(TypeError, match="no ONNX graph for a other layer"):
+        layer_model(Other(1, 1, 1), np.random.default_rng(0))
