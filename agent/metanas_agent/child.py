@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from metanas_agent.errors import MeasurementFailedError, ProtocolError
-from metanas_agent.messages import Message
+from metanas_agent.errors import MeasurementFailedError, ProtocolError, WorkerDiedError
+from metanas_agent.exits import exit_hint, exit_name
+from metanas_agent.message import Message
 from metanas_agent.protocol import FRAME_LIMIT_BYTES, encode, receive_message
 
 _COMMAND = (sys.executable, "-P", "-m", "metanas_agent.worker")
+_ENVIRONMENT = (
+    *("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR"),
+    *("CUDA_", "METANAS_", "NVIDIA_", "OMP_", "PYTHON", "QEMU_"),
+)
+"""How the names begin of what a worker inherits; it needs no password and no agent of the user."""
+
+_PACKAGE_HOME = Path(__file__).resolve().parent.parent
+"""The folder, or the one-file agent, that holds this package."""
+
 _KEPT_STDERR_BYTES = 2_000
 
 
 class Worker:
-    """One worker process; `async with` starts it and is sure to end it."""
+    """One worker process; `async with` starts it and is sure to end it.
+
+    It leads a process group of its own, so that what it starts ends with it, and works in an empty
+    folder.
+
+    Args:
+        accelerator: `cpu` or `cuda`, what a runtime that knows both shall use.
+        artifact: path of the program that the runtime `native` shall start.
+    """
+
+    def __init__(self, *, accelerator: str = "cpu", artifact: Path | None = None) -> None:
+        self._arguments = (accelerator, str(artifact or ""))
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *_COMMAND,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=FRAME_LIMIT_BYTES,
-        )
+        try:
+            with ExitStack() as undo:
+                folder = undo.enter_context(TemporaryDirectory(prefix="metanas-worker-"))
+                self._process = await asyncio.create_subprocess_exec(
+                    *_COMMAND,
+                    *self._arguments,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    limit=FRAME_LIMIT_BYTES,
+                    cwd=folder,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+                self._folder = undo.pop_all()
+        except OSError as error:
+            raise MeasurementFailedError(
+                f"cannot start a worker: {error.strerror}",
+                hint="look at the device's free memory, free disk and number of processes",
+            ) from error
         assert self._process.stdin
         assert self._process.stdout
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -40,8 +78,8 @@ class Worker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
+        with self._folder, suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._stdin.close()
         await asyncio.gather(self._process.wait(), self._listening)
 
@@ -49,7 +87,7 @@ class Worker:
         """Ask it something.
 
         Raises:
-            MeasurementFailedError: it died.
+            WorkerDiedError: it died.
         """
         try:
             self._stdin.write(encode(request))
@@ -61,7 +99,8 @@ class Worker:
         """Its next reply.
 
         Raises:
-            MeasurementFailedError: it died, sent nonsense, or took longer than `limit_s`.
+            WorkerDiedError: it died.
+            MeasurementFailedError: it sent nonsense, or took longer than `limit_s`.
         """
         try:
             async with asyncio.timeout(limit_s):
@@ -84,20 +123,18 @@ class Worker:
         while chunk := await self._process.stderr.read(_KEPT_STDERR_BYTES):
             self._last_words = (self._last_words + chunk)[-_KEPT_STDERR_BYTES:]
 
-    async def _death(self) -> MeasurementFailedError:
+    async def _death(self) -> WorkerDiedError:
         code, _ = await asyncio.gather(self._process.wait(), self._listening)
         lines = self._last_words.decode(errors="replace").strip().splitlines()
-        said = f": {lines[-1][:300]}" if lines else ""
-        return MeasurementFailedError(
-            f"worker died: {_exit_name(code)}{said}",
-            hint="it may have run out of memory, or the runtime does not suit this processor",
-        )
+        last_words = lines[-1][:300] if lines else ""
+        return WorkerDiedError(exit_name(code), last_words=last_words, hint=exit_hint(code))
 
 
-def _exit_name(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+def _environment() -> dict[str, str]:
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)
+    }
+    if _PACKAGE_HOME.is_file():
+        paths = (str(_PACKAGE_HOME), environment.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return environment

@@ -12,7 +12,8 @@ METHOD_VERSION = 1
 """Raised whenever the way of timing changes, so that unlike rows are never merged."""
 
 VERDICTS = ("trusted", "noisy", "throttled")
-SOURCES = ("measured", "simulated", "estimated")
+SOURCES = ("measured", "simulated", "estimated", "emulated")
+"""`emulated`: timed on an emulator of the processor, so the time means nothing of the board's."""
 
 _TIMES = ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms")
 

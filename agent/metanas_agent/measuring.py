@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from metanas_agent.measurement import Measurement, SystemState
+from metanas_agent.sampler import Sampler
 from metanas_agent.system import THROTTLED_NOW
 from metanas_agent.timer import TimerSettings, time_call
 
@@ -34,28 +34,30 @@ class VersionedRuntime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """Measures calls on one runtime.
+    """Measures samplers of one runtime.
 
     Args:
         settings: how long and how surely.
         runtime: what runs the calls.
         system: tells clock, temperature and throttling.
         sentinel: tells whether the machine is as fast as it was.
+        source: what the rows are, one of `SOURCES`.
     """
 
     settings: TimerSettings
     runtime: VersionedRuntime
     system: StateReader
     sentinel: Watch
+    source: str = "measured"
 
-    def measure(self, call: Callable[[], object], *, key: str) -> Measurement:
-        """Time a call; once more if the machine was disturbed, and say so if it still is."""
-        measurement, disturbed = self._measure_once(call, key)
-        return self._measure_once(call, key)[0] if disturbed else measurement
+    def measure(self, sampler: Sampler, *, key: str) -> Measurement:
+        """Time one call; once more if the machine was disturbed, and say so if it still is."""
+        measurement, disturbed = self._measure_once(sampler, key)
+        return self._measure_once(sampler, key)[0] if disturbed else measurement
 
-    def _measure_once(self, call: Callable[[], object], key: str) -> tuple[Measurement, bool]:
+    def _measure_once(self, sampler: Sampler, key: str) -> tuple[Measurement, bool]:
         before, complaint = self.system.state(self.settings.core), self.sentinel.complaint()
-        timing = time_call(call, self.settings)
+        timing = time_call(sampler, self.settings)
         complaint = self.sentinel.complaint() or complaint
         after = self.system.state(self.settings.core)
         bits = ((before.throttled or 0) | (after.throttled or 0)) & THROTTLED_NOW
@@ -65,7 +67,7 @@ class Gauge:
             timing = replace(timing, verdict="noisy", reason=complaint)
         measurement = Measurement(
             key=key,
-            source="measured",
+            source=self.source,
             runtime=self.runtime.name,
             runtime_version=self.runtime.version,
             clock_mhz_before=before.clock_mhz,

@@ -6,12 +6,13 @@ execution units for just as long as it was measured. Then the sentinel is slow t
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from statistics import median
+
+from metanas_agent.sampler import Sampler
 
 _WORST_SLOWDOWN = 1.10
 _SAMPLES = 7
+_FINEST_CLOCK_MS = 1e-6
 _FIRST_CHECKS = 50  # to see the machine at its best before the first row
 
 
@@ -19,30 +20,21 @@ class Sentinel:
     """Compares the machine with its own best since the sentinel was made.
 
     Args:
-        call: the fixed work, some microseconds of it.
-        clock_ns: a clock in nanoseconds.
+        sampler: runs the fixed work, some microseconds of it.
     """
 
-    def __init__(
-        self, call: Callable[[], object], *, clock_ns: Callable[[], int] = time.perf_counter_ns
-    ) -> None:
-        self._call = call
-        self._clock_ns = clock_ns
-        self._best_ns = min(self._time_ns() for _ in range(_FIRST_CHECKS))
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._best_ms = min(self._time_ms() for _ in range(_FIRST_CHECKS))
 
     def complaint(self) -> str:
         """Why what is measured now cannot be compared with the rest; empty where it can."""
-        now_ns = self._time_ns()
-        self._best_ns = min(self._best_ns, now_ns)
-        slowdown = now_ns / self._best_ns
+        now_ms = self._time_ms()
+        self._best_ms = min(self._best_ms, now_ms)
+        slowdown = now_ms / max(self._best_ms, _FINEST_CLOCK_MS)
         if slowdown <= _WORST_SLOWDOWN:
             return ""
         return f"the machine ran {slowdown - 1:.0%} slower than at its best"
 
-    def _time_ns(self) -> float:
-        return median(self._sample_ns() for _ in range(_SAMPLES))
-
-    def _sample_ns(self) -> int:
-        begin = self._clock_ns()
-        self._call()
-        return self._clock_ns() - begin
+    def _time_ms(self) -> float:
+        return median(self._sampler(1) for _ in range(_SAMPLES))

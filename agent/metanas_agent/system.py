@@ -7,7 +7,9 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from metanas_agent.measurement import SystemState
 
@@ -17,6 +19,19 @@ THROTTLED_NOW = 0xF
 The bits above them say the same of any time since boot.
 """
 
+
+class _Family(NamedTuple):
+    """How a kind of processor shows in the system's files, whatever program asks."""
+
+    machines: tuple[str, ...]
+    modalias: str
+    cpuinfo: re.Pattern[str]
+
+
+_FAMILIES = (
+    _Family(("x86", "i"), "type:x86", re.compile(r"^flags\s*:.*\bfpu\b", re.MULTILINE)),
+    _Family(("aarch64", "arm"), "type:a", re.compile(r"^CPU implementer\s*:", re.MULTILINE)),
+)
 _CPU_ZONE = re.compile(r"cpu|soc|x86_pkg_temp|coretemp", re.IGNORECASE)
 
 
@@ -25,11 +40,14 @@ class System:
 
     Args:
         root: where `sys` and `proc` are found.
+        machine: the processor's kind as the system calls it; None asks the system.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), *, machine: str | None = None) -> None:
         self._root = root
+        self.machine = machine or platform.machine()
         self._cpus = root / "sys/devices/system/cpu"
+        self._cpufreqs: dict[int | None, Path | None] = {}
         self._zone = self._find_zone()
         self._firmware = next(
             iter(sorted((root / "sys/devices/platform").glob("soc*/*firmware/get_throttled"))), None
@@ -48,10 +66,25 @@ class System:
             throttled=self._throttled(),
         )
 
+    def emulated(self) -> bool:
+        """Whether another processor plays the part of this one, or `METANAS_EMULATED` says so."""
+        if os.environ.get("METANAS_EMULATED", "0") not in ("", "0"):
+            return True
+        kernel = _text(self._cpus / "modalias") or ""
+        return any(
+            (family.modalias in kernel or family.cpuinfo.search(self._cpuinfo()))
+            and not self.machine.startswith(family.machines)
+            for family in _FAMILIES
+        )
+
+    def abi(self) -> str:
+        """What programs this process's kind is, such as `armv6l`."""
+        narrow = sys.maxsize < 2**32
+        return "armv7l" if narrow and self.machine == "aarch64" else self.machine
+
     def processor(self) -> str:
         """The processor's or board's own name; empty where the system does not tell."""
-        cpuinfo = _text(self._root / "proc/cpuinfo") or ""
-        name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+        name = re.search(r"^model name\s*:\s*(.+)$", self._cpuinfo(), re.MULTILINE)
         board = _text(self._root / "proc/device-tree/model")
         names = (board, name[1] if name else None)
         return ", ".join(text.strip("\0 ") for text in names if text)
@@ -76,12 +109,22 @@ class System:
         """Operating system and release."""
         return f"{platform.system()} {platform.release()}"
 
+    def _cpuinfo(self) -> str:
+        return _text(self._root / "proc/cpuinfo") or ""
+
     def _cpufreq(self, core: int | None) -> Path | None:
+        """Where the clock is read; looked for once, as it is read before and after every row."""
+        if core not in self._cpufreqs:
+            self._cpufreqs[core] = self._find_cpufreq(core)
+        return self._cpufreqs[core]
+
+    def _find_cpufreq(self, core: int | None) -> Path | None:
         """An unpinned process has a clock only where all cores share one."""
         if core is not None:
-            return self._cpus / f"cpu{core}/cpufreq"
-        policies = sorted(self._cpus.glob("cpufreq/policy*"))
-        return policies[0] if len(policies) == 1 else None
+            found = [self._cpus / f"cpu{core}/cpufreq"]
+        else:
+            found = sorted(self._cpus.glob("cpufreq/policy*"))
+        return found[0] if len(found) == 1 and found[0].is_dir() else None
 
     def _find_zone(self) -> Path | None:
         for zone in sorted((self._root / "sys/class/thermal").glob("thermal_zone*")):

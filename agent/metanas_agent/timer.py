@@ -12,18 +12,20 @@ import time
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from statistics import median
-from typing import Self
+from typing import Any, Self
 
 from metanas_agent.errors import InvalidSettingsError
+from metanas_agent.sampler import Sampler
 
 LAST_CORE = -1
 
 _WARM_UP_SHARE = 0.25  # of the budget, at most
 _STABLE = 0.05  # warm when a sample is no more than this share faster than the best before it
 _DRIFT_INTERVALS = 3  # halves further apart than this many intervals are a drift, not noise
+_LARGEST_BATCH = 65_536
 _MOST_CORES = 65_536
 _LONGEST_BUDGET_MS = 3_600_000.0
 
@@ -43,6 +45,7 @@ class TimerSettings:
         core: processor to pin to, -1 for the last one that may be used (interrupts favour the
             first); None leaves it to the system.
         seed: of the random inputs and weights.
+        batch: images in one call; its time is that of them all.
 
     Raises:
         InvalidSettingsError: a value is out of range.
@@ -54,6 +57,7 @@ class TimerSettings:
     sample_ms: float = 0.1
     core: int | None = LAST_CORE
     seed: int = 0
+    batch: int = 1
 
     def __post_init__(self) -> None:
         in_range = {
@@ -64,6 +68,7 @@ class TimerSettings:
             "core": self.core is None
             or (type(self.core) is int and LAST_CORE <= self.core < _MOST_CORES),
             "seed": type(self.seed) is int and 0 <= self.seed < 2**63,
+            "batch": type(self.batch) is int and 1 <= self.batch <= _LARGEST_BATCH,
         }
         for name, good in in_range.items():
             if not good:
@@ -72,15 +77,22 @@ class TimerSettings:
                     hint="see TimerSettings for what it means",
                 )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; a batch of one is left out, as protocol 1 knows no batches."""
+        values = asdict(self)
+        if self.batch == 1:
+            del values["batch"]
+        return values
+
     @classmethod
     def from_dict(cls, values: object) -> Self:
-        """Read plain values, such as a frame's.
+        """Read what `to_dict` wrote.
 
         Raises:
             InvalidSettingsError: a field is missing, unknown or out of range.
         """
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or values.keys() != names:
+        if not isinstance(values, dict) or {"batch", *values} != names:
             raise InvalidSettingsError(
                 "timer settings: unknown or missing fields", hint=f"give {', '.join(sorted(names))}"
             )
@@ -103,22 +115,25 @@ class Timing:
 
 
 def time_call(
-    call: Callable[[], object],
+    sampler: Sampler,
     settings: TimerSettings,
     *,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Timing:
-    """Time a call until its median is known to `settings.interval`, or the budget is spent."""
+    """Sample until the median of one call is known to `settings.interval`, or the budget is spent.
+
+    Args:
+        sampler: runs what is timed.
+        settings: how long and how surely.
+        clock_ns: the clock by which the budget is spent.
+    """
     start = clock_ns()
 
     def spent_ms() -> float:
         return (clock_ns() - start) / 1e6
 
     def sample_ms(repeats: int) -> float:
-        begin = clock_ns()
-        for _ in range(repeats):
-            call()
-        return (clock_ns() - begin) / 1e6 / repeats
+        return sampler(repeats) / repeats
 
     with _no_garbage_collection():
         repeats = _warm_up(sample_ms, settings, spent_ms)
@@ -133,7 +148,7 @@ def time_call(
                 doubt = _doubt(samples, ordered, settings.interval)
     low, high = median_interval(ordered)
     return Timing(
-        median_ms=median(ordered),
+        median_ms=_quantile(ordered, 0.5),
         low_ms=low,
         high_ms=high,
         p10_ms=_quantile(ordered, 0.1),
@@ -192,9 +207,11 @@ def _doubt(samples: list[float], ordered: list[float], interval: float) -> str:
     count = len(samples)
     if not _interval_rank(count):
         return f"{count} samples have no 95% interval of the median"
-    middle = median(ordered)
+    middle = _quantile(ordered, 0.5)
     low, high = median_interval(ordered)
     half = (high - low) / 2
+    if not middle:
+        return f"the clock did not move in {count} samples"
     if half > interval * middle:
         return f"interval of ±{half / middle:.1%} after {count} samples"
     first, second = median(samples[: count // 2]), median(samples[-(count // 2) :])

@@ -19,28 +19,33 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metanas_agent.errors import MeasurementFailedError, MetanasError
-from metanas_agent.layers import ConvLayer, LayerSpec
+from metanas_agent.layers import LayerSpec
 from metanas_agent.measuring import Gauge
-from metanas_agent.messages import Done, Error, Measure, Message, Result, Row, RunModel
+from metanas_agent.message import Message
+from metanas_agent.messages import Done, Error, Measure, Result, Row, RunModel
 from metanas_agent.protocol import encode, read_message
-from metanas_agent.runtimes import Runtime, load_runtime
+from metanas_agent.runtimes import Runtime, Setup, load_runtime
 from metanas_agent.sentinel import Sentinel
 from metanas_agent.system import System
 from metanas_agent.timer import LAST_CORE, TimerSettings
 
 _BYTES_PER_VALUE = 4
-_SENTINEL_LAYER = ConvLayer(16, 14, 14, out_channels=16, kernel=3)
+_FITS_ANYWHERE_BYTES = 16 * 1024**2
 
 
 def main() -> None:
-    """Answer requests until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which then ends us
+    """Answer requests until standard input ends.
+
+    The command line names the accelerator and the path of an uploaded program, which may be empty.
+    """
+    accelerator, artifact = sys.argv[1:]
     _be_first_to_die()
     requests, replies = _take_standard_streams()
     pending: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests, pending), daemon=True).start()
+    setup = Setup(accelerator=accelerator, artifact=Path(artifact) if artifact else None)
     while True:
-        for reply in _answer(pending.get()):
+        for reply in _answer(pending.get(), setup):
             replies.write(encode(reply))
             replies.flush()
 
@@ -55,56 +60,67 @@ def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _read_requests(requests: BinaryIO, pending: queue.SimpleQueue[Message]) -> None:
-    """Pass requests on; end the process at once, whatever it is doing, when the agent is gone."""
+    """Pass requests on; end at once, whatever is going on, when the agent is gone."""
     try:
         while (request := read_message(requests)) is not None:
             pending.put(request)
     finally:
-        os._exit(0)
+        _end_process_group()
 
 
-def _answer(request: Message) -> Iterator[Message]:
+def _end_process_group() -> None:
+    """End this process and the programs that it started, and leave nothing behind."""
+    if os.getpgrp() == os.getpid():
+        with suppress(OSError):
+            Path.cwd().rmdir()
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
+
+
+def _answer(request: Message, setup: Setup) -> Iterator[Message]:
     try:
         if isinstance(request, Measure):
-            yield from _measure(request)
+            yield from _measure(request, setup)
         elif isinstance(request, RunModel):
-            yield _run_model(request)
+            yield _run_model(request, setup)
     except MetanasError as error:
         yield Error.of(error)
 
 
-def _measure(request: Measure) -> Iterator[Message]:
+def _measure(request: Measure, setup: Setup) -> Iterator[Message]:
     settings = _pinned(request.settings)
-    runtime = load_runtime(request.runtime)
-    gauge = _gauge(runtime, settings)
+    runtime = load_runtime(request.runtime, replace(setup, batch=settings.batch))
+    system = System()
+    gauge = _gauge(runtime, settings, system)
     for layer in request.layers:
         try:
-            _check_memory(layer)
-            call = runtime.prepare(layer, seed=settings.seed)
-            measurement = gauge.measure(call, key=layer.key)
+            _check_memory(layer, settings.batch, system)
+            sampler = runtime.prepare(layer, seed=settings.seed)
+            measurement = gauge.measure(sampler, key=layer.key)
         except Exception as error:
             raise _failure(layer.key, error) from error
+        del sampler  # its memory is for the next
         yield Row(measurement=measurement)
     yield Done()
 
 
-def _run_model(request: RunModel) -> Result:
+def _run_model(request: RunModel, setup: Setup) -> Result:
     settings = _pinned(request.settings)
-    runtime = load_runtime(request.runtime)
-    gauge = _gauge(runtime, settings)
+    runtime = load_runtime(request.runtime, replace(setup, batch=settings.batch))
+    gauge = _gauge(runtime, settings, System())
     try:
         model = runtime.load(request.model)
         outputs = model.run(request.inputs)
-        key = hashlib.sha256(request.model).hexdigest()
+        key = request.artifact or hashlib.sha256(request.model).hexdigest()
         latency = gauge.measure(model.prepare(request.inputs), key=key)
     except Exception as error:
         raise _failure("the model", error) from error
     return Result(outputs=outputs, latency=latency, peak_memory_bytes=_peak_memory_bytes())
 
 
-def _gauge(runtime: Runtime, settings: TimerSettings) -> Gauge:
-    sentinel = Sentinel(runtime.prepare(_SENTINEL_LAYER, seed=0))
-    return Gauge(settings, runtime, System(), sentinel)
+def _gauge(runtime: Runtime, settings: TimerSettings, system: System) -> Gauge:
+    source = "emulated" if system.emulated() else "measured"
+    return Gauge(settings, runtime, system, Sentinel(runtime.sentinel()), source=source)
 
 
 def _failure(subject: str, error: Exception) -> MetanasError:
@@ -138,12 +154,14 @@ def _pinned(settings: TimerSettings) -> TimerSettings:
     return replace(settings, core=core)
 
 
-def _check_memory(layer: LayerSpec) -> None:
+def _check_memory(layer: LayerSpec, batch: int, system: System) -> None:
     """Refuse what cannot fit, before the system starts killing processes to make room."""
     channels, height, width = layer.input_shape
     outputs = max(getattr(layer, "out_channels", 1), channels) * height * width
-    needed = _BYTES_PER_VALUE * (channels * height * width + outputs + layer.params)
-    available = System().available_memory_bytes()
+    needed = _BYTES_PER_VALUE * (batch * (channels * height * width + outputs) + layer.params)
+    if needed < _FITS_ANYWHERE_BYTES:
+        return
+    available = system.available_memory_bytes()
     if available is not None and needed > available:
         raise MeasurementFailedError(
             f"{layer.key}: needs {needed:,} bytes of memory, {available:,} are free",

@@ -2,6 +2,7 @@ import pytest
 
 from metanas_agent.measurement import SystemState
 from metanas_agent.measuring import Gauge
+from metanas_agent.sampler import clocked
 from metanas_agent.timer import TimerSettings
 
 SETTINGS = TimerSettings(budget_ms=60_000.0, min_samples=6, interval=0.99, sample_ms=0.001, core=3)
@@ -35,9 +36,9 @@ class Watch:
         return self._left.pop(0) if self._left else ""
 
 
-def measure(system, watch=None):
-    gauge = Gauge(SETTINGS, Runtime(), system, watch or Watch())
-    return gauge.measure(lambda: None, key="empty/1x1x1")
+def measure(system, watch=None, **options):
+    gauge = Gauge(SETTINGS, Runtime(), system, watch or Watch(), **options)
+    return gauge.measure(clocked(lambda: None), key="empty/1x1x1")
 
 
 def test_a_row_carries_its_evidence():
@@ -82,3 +83,7 @@ def test_a_row_of_a_machine_that_stays_disturbed_is_noisy():
     row = measure(System(*[None] * 4), Watch("", "slow", "", "slower"))
     assert row.verdict == "noisy"
     assert row.reason == "slower"
+
+
+def test_a_row_says_what_it_is():
+    assert measure(System(None, None), source="emulated").source == "emulated"

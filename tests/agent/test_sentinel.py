@@ -1,3 +1,4 @@
+from metanas_agent.sampler import clocked
 from metanas_agent.sentinel import Sentinel
 
 
@@ -14,7 +15,7 @@ class Machine:
         self.interruption_ns = 0
 
     def sentinel(self):
-        return Sentinel(self.call, clock_ns=lambda: self.now_ns)
+        return Sentinel(clocked(self.call, clock_ns=lambda: self.now_ns))
 
 
 def test_a_machine_at_its_best_is_not_complained_of():
@@ -48,3 +49,11 @@ def test_one_interruption_is_no_reason_to_complain():
     sentinel = machine.sentinel()
     machine.interruption_ns = 500_000
     assert sentinel.complaint() == ""
+
+
+def test_a_clock_that_does_not_move_is_no_reason_to_fail():
+    machine = Machine(work_ns=0)
+    sentinel = machine.sentinel()
+    assert sentinel.complaint() == ""
+    machine.work_ns = 10_000
+    assert "slower" in sentinel.complaint()

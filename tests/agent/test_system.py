@@ -84,3 +84,44 @@ def test_asks_the_firmware_where_there_is_no_file(write, monkeypatch, tmp_path, 
     (tmp_path / "bin/vcgencmd").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     assert System(tmp_path).state().throttled == bits
+
+
+ARM_CPUINFO = "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 7\n"
+X86_CPUINFO = "processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu vme de pse\n"
+X86_MODALIAS = "cpu:type:x86,ven0002fam0019mod0001:feature:,0000"
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "modalias", "emulated"),
+    [
+        ("armv6l", ARM_CPUINFO, "", False),
+        ("armv6l", X86_CPUINFO, "", True),
+        ("armv6l", ARM_CPUINFO, X86_MODALIAS, True),  # newer emulators write a cpuinfo
+        ("aarch64", ARM_CPUINFO, "cpu:type:aarch64:feature:,0000", False),
+        ("aarch64", X86_CPUINFO, X86_MODALIAS, True),
+        ("x86_64", X86_CPUINFO, X86_MODALIAS, False),
+        ("i686", X86_CPUINFO, X86_MODALIAS, False),
+        ("x86_64", ARM_CPUINFO, "", True),
+        ("riscv64", X86_CPUINFO, "", True),
+        ("riscv64", "processor\t: 0\nisa\t: rv64imafdc\n", "", False),
+        ("armv7l", "", "", False),
+    ],
+)
+def test_knows_an_emulator(write, monkeypatch, tmp_path, machine, cpuinfo, modalias, emulated):
+    monkeypatch.delenv("METANAS_EMULATED", raising=False)
+    write("proc/cpuinfo", cpuinfo)
+    write("sys/devices/system/cpu/modalias", modalias)
+    assert System(tmp_path, machine=machine).emulated() is emulated
+
+
+@pytest.mark.parametrize(("value", "emulated"), [("1", True), ("0", False), ("", False)])
+def test_is_told_of_an_emulator(monkeypatch, tmp_path, value, emulated):
+    monkeypatch.setenv("METANAS_EMULATED", value)
+    assert System(tmp_path).emulated() is emulated
+
+
+def test_a_narrow_process_of_a_wide_kernel_runs_narrow_programs(monkeypatch, tmp_path):
+    assert System(tmp_path, machine="armv6l").abi() == "armv6l"
+    assert System(tmp_path, machine="aarch64").abi() == "aarch64"
+    monkeypatch.setattr("sys.maxsize", 2**31 - 1)
+    assert System(tmp_path, machine="aarch64").abi() == "armv7l"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanas_agent.errors import InvalidSettingsError
+from metanas_agent.sampler import clocked
 from metanas_agent.timer import TimerSettings, median_interval, time_call
 
 
@@ -24,7 +25,8 @@ class FakeMachine:
         return round(self.now_ms * 1e6)
 
     def time(self, **settings):
-        return time_call(self.call, TimerSettings(**settings), clock_ns=self.clock_ns)
+        sampler = clocked(self.call, clock_ns=self.clock_ns)
+        return time_call(sampler, TimerSettings(**settings), clock_ns=self.clock_ns)
 
 
 def test_a_steady_call_is_trusted_after_the_fewest_samples():
@@ -97,6 +99,12 @@ def test_too_few_samples_for_an_interval_are_never_trusted():
     assert timing.reason == "3 samples have no 95% interval of the median"
 
 
+def test_a_clock_that_does_not_move_is_never_trusted():
+    timing = time_call(lambda repeats: 0.0, TimerSettings(budget_ms=1.0))
+    assert timing.verdict == "noisy"
+    assert timing.reason.startswith("the clock did not move")
+
+
 # Ranks of the sign-test interval as printed in tables of the binomial distribution
 @pytest.mark.parametrize(("count", "rank"), [(6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (20, 6)])
 def test_interval_ranks(count, rank):
@@ -135,11 +143,24 @@ def test_quantiles_are_in_order(durations):
         {"core": -2},
         {"core": True},
         {"seed": -1},
+        {"batch": 0},
+        {"batch": True},
     ],
 )
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(InvalidSettingsError, match=next(iter(bad))):
         TimerSettings(**bad)
+
+
+def test_settings_are_plain_values():
+    settings = TimerSettings(batch=8)
+    assert TimerSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_a_batch_of_one_is_written_as_before_there_were_batches():
+    values = TimerSettings().to_dict()
+    assert list(values) == ["interval", "budget_ms", "min_samples", "sample_ms", "core", "seed"]
+    assert TimerSettings.from_dict(values) == TimerSettings()
 
 
 @pytest.mark.parametrize("values", [None, {}, {"interval": 0.1}, [1]])

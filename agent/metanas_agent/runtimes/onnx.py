@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from metanas_agent.errors import MeasurementFailedError
 from metanas_agent.layers import LayerSpec
+from metanas_agent.runtimes.images import images_for
 from metanas_agent.runtimes.onnx_graph import layer_model, random_image
+from metanas_agent.runtimes.runtime import SENTINEL_LAYER, Setup
+from metanas_agent.sampler import Sampler, clocked
 from metanas_agent.wire import Tensor
 
 _FATAL_ONLY = 4
-_IMAGE_RANK = 4
 
 
 class OnnxRuntime:
@@ -23,11 +23,18 @@ class OnnxRuntime:
     name = "onnx"
     version: str = ort.__version__
 
-    def prepare(self, layer: LayerSpec, *, seed: int) -> Callable[[], object]:
+    def __init__(self, setup: Setup) -> None:
+        setup.check_is_plain(self.name)
+
+    def prepare(self, layer: LayerSpec, *, seed: int) -> Sampler:
         """See `Runtime`."""
         rng = np.random.default_rng(seed)
         model = layer_model(layer, rng).SerializeToString()
-        return _bound_call(_session(model), random_image(layer, rng))
+        return _bound(_session(model), random_image(layer, rng))
+
+    def sentinel(self) -> Sampler:
+        """See `Runtime`."""
+        return self.prepare(SENTINEL_LAYER, seed=0)
 
     def load(self, model: bytes) -> OnnxModel:
         """See `Runtime`."""
@@ -60,9 +67,9 @@ class OnnxModel:
         )
         return Tensor(data=outputs.astype("<f4").tobytes(), shape=outputs.shape)
 
-    def prepare(self, inputs: Tensor) -> Callable[[], object]:
+    def prepare(self, inputs: Tensor) -> Sampler:
         """See `Model`."""
-        return _bound_call(self._session, self._images(inputs)[:1])
+        return _bound(self._session, self._images(inputs)[:1])
 
     def _images(self, inputs: Tensor) -> NDArray[np.float32]:
         wanted = self._session.get_inputs()
@@ -71,17 +78,7 @@ class OnnxModel:
             raise MeasurementFailedError(
                 f"the model takes {kinds or 'no input'}", hint="it must take one float32 image"
             )
-        shape = wanted[0].shape
-        fits = len(shape) == len(inputs.shape) == _IMAGE_RANK and all(
-            not isinstance(side, int) or side == given
-            for side, given in zip(shape, (1, *inputs.shape[1:]), strict=True)
-        )
-        if not fits:
-            raise MeasurementFailedError(
-                f"the model takes {shape}, the images are {list(inputs.shape)}",
-                hint="give images of the size that the model was exported for, batch size 1",
-            )
-        return np.frombuffer(inputs.data, "<f4").reshape(inputs.shape)
+        return images_for(wanted[0].shape, inputs)
 
 
 def _session(model: bytes) -> ort.InferenceSession:
@@ -94,17 +91,14 @@ def _session(model: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _bound_call(session: ort.InferenceSession, image: NDArray[np.float32]) -> Callable[[], object]:
-    """A call whose input is in place already, and whose output stays in the runtime."""
+def _bound(session: ort.InferenceSession, image: NDArray[np.float32]) -> Sampler:
+    """Its input is in place already, and its output stays in the runtime."""
     binding = session.io_binding()
     binding.bind_cpu_input(session.get_inputs()[0].name, np.ascontiguousarray(image))
     for output in session.get_outputs():
         binding.bind_output(output.name)
 
-    def call() -> None:
-        session.run_with_iobinding(binding)
-
-    return call
+    return clocked(lambda: session.run_with_iobinding(binding))
 
 
 def _first_line(error: Exception) -> str:
