@@ -20,6 +20,10 @@ class MetanasError(Exception):
         return f"{self.what} ({self.hint})" if self.hint else self.what
 
 
+class ArtifactError(MetanasError):
+    """An uploaded file is not here, or is not what its hash says."""
+
+
 class InvalidLayerError(MetanasError):
     """A layer's fields or its text key make no sense."""
 
@@ -32,8 +36,16 @@ class InvalidSettingsError(MetanasError):
     """A setting is unknown or out of range."""
 
 
+class LeaseLostError(MetanasError):
+    """The agent took the device back from a host that gave no sign of life."""
+
+
 class ProtocolError(MetanasError):
     """The peer sent something that is not a valid message."""
+
+
+class CorruptFrameError(ProtocolError):
+    """A frame was damaged on its way."""
 
 
 class FrameTooLargeError(ProtocolError):
@@ -52,9 +64,39 @@ class MeasurementFailedError(MetanasError):
     """A layer or model could not be timed or run: its process failed, died or ran too long."""
 
 
+class WorkerDiedError(MeasurementFailedError):
+    """The process that measures ended by itself, or the system ended it.
+
+    Args:
+        how: the signal's name or the exit code.
+        last_words: the last line that it printed.
+        hint: one line that says what to do next.
+    """
+
+    def __init__(self, how: str, *, last_words: str = "", hint: str = "") -> None:
+        self.how = f"{how}: {last_words}" if last_words else how
+        super().__init__(f"worker died: {self.how}", hint=hint)
+
+
 class PortInUseError(MetanasError):
     """The agent cannot listen where it was told to."""
 
 
+class StorageFullError(MetanasError):
+    """The device has no room for an uploaded file."""
+
+
 class UnsafeAddressError(MetanasError):
     """The agent was told to listen where strangers could reach it."""
+
+
+class UntrustedError(MetanasError):
+    """The peer is not paired with us, or is not who we paired with."""
+
+
+class BrokenIdentityError(MetanasError):
+    """What pairing wrote on this machine is missing or makes no sense."""
+
+
+class InsecureKeyError(MetanasError):
+    """Others can read a private key, or add to those who are trusted."""

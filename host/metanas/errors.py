@@ -3,55 +3,87 @@
 from __future__ import annotations
 
 from metanas_agent.errors import (
+    ArtifactError,
+    BrokenIdentityError,
+    CorruptFrameError,
     FrameTooLargeError,
+    InsecureKeyError,
     InvalidLayerError,
     InvalidMeasurementError,
     InvalidSettingsError,
+    LeaseLostError,
     MeasurementFailedError,
     MetanasError,
     PortInUseError,
     ProtocolError,
     RuntimeUnavailableError,
+    StorageFullError,
     UnsafeAddressError,
+    UntrustedError,
     VersionMismatchError,
 )
 
 __all__ = [
     "AgentUnreachableError",
+    "AmbiguousDeviceError",
     "ArchitectureError",
     "ArchiveError",
+    "ArtifactError",
+    "BrokenIdentityError",
     "CheckpointError",
+    "CompilationError",
     "ConstraintError",
     "ConstraintSyntaxError",
+    "CorruptFrameError",
     "DataError",
     "DataNotFoundError",
     "DeviceBusyError",
     "DeviceError",
     "DeviceProfileError",
+    "DiscoveryError",
+    "DiskFullError",
     "DivergenceError",
     "EmptyClassError",
+    "EmulatedTableError",
     "ExportError",
     "FrameTooLargeError",
+    "HostKeyChangedError",
+    "HostKeyUnknownError",
+    "InsecureKeyError",
+    "InstallationError",
     "InvalidEpisodeError",
     "InvalidLayerError",
     "InvalidMeasurementError",
     "InvalidSettingsError",
+    "LeaseLostError",
     "MeasurementFailedError",
     "MetanasError",
     "MissingRowsError",
+    "NativeBuildError",
+    "NativeError",
+    "NativeUnavailableError",
+    "NoPythonError",
     "NotEnoughImagesError",
+    "PairingError",
     "PortInUseError",
     "ProtocolError",
+    "PythonTooOldError",
     "RunFolderError",
     "RuntimeUnavailableError",
     "SettingsMismatchError",
     "SplitMismatchError",
+    "SshAuthenticationError",
+    "SshUnreachableError",
+    "StorageFullError",
     "TableError",
     "TableMismatchError",
+    "ToolchainMissingError",
     "UnknownDataSetError",
     "UnknownDeviceError",
+    "UnknownTargetError",
     "UnsafeAddressError",
     "UnsupportedError",
+    "UntrustedError",
     "VersionMismatchError",
     "WorkerError",
 ]
@@ -77,12 +109,20 @@ class DeviceBusyError(DeviceError):
     """Another host's job is running on the device."""
 
 
+class DiscoveryError(DeviceError):
+    """This machine cannot look for devices by multicast."""
+
+
 class UnsupportedError(DeviceError):
     """The device cannot do this at all, such as a simulator asked to run a model."""
 
 
 class TableError(MetanasError):
     """A latency table's file cannot be read or written."""
+
+
+class EmulatedTableError(TableError):
+    """A table made under an emulator was given to a search that did not ask for one."""
 
 
 class MissingRowsError(TableError):
@@ -159,3 +199,67 @@ class WorkerError(MetanasError):
 
 class ExportError(MetanasError):
     """A network could not be exported, or the exported file does not agree with it."""
+
+
+class PairingError(DeviceError):
+    """A board cannot be paired with, or a record of one makes no sense."""
+
+
+class AmbiguousDeviceError(DeviceError):
+    """Two paired boards bear the name."""
+
+
+class HostKeyChangedError(PairingError):
+    """The board's SSH host key is not the one that is known."""
+
+
+class HostKeyUnknownError(PairingError):
+    """The board's SSH host key is not known, and was not accepted."""
+
+
+class InstallationError(PairingError):
+    """A step of the installation failed on the board."""
+
+
+class DiskFullError(InstallationError):
+    """The board's disk has no room for the agent."""
+
+
+class NoPythonError(PairingError):
+    """The board has no Python."""
+
+
+class PythonTooOldError(PairingError):
+    """The board's Python is older than the agent needs."""
+
+
+class SshAuthenticationError(PairingError):
+    """The board takes none of our SSH keys and no password."""
+
+
+class SshUnreachableError(PairingError):
+    """No SSH server answers at the board's address."""
+
+
+class NativeError(MetanasError):
+    """A native program cannot be built."""
+
+
+class NativeUnavailableError(NativeError):
+    """TVM, which writes the kernels of native programs, is not installed."""
+
+
+class NativeBuildError(NativeError):
+    """A network holds what cannot become a native program."""
+
+
+class ToolchainMissingError(NativeError):
+    """No compiler for the target is installed."""
+
+
+class CompilationError(NativeError):
+    """A compiler refused what it was given, or ran out of something."""
+
+
+class UnknownTargetError(NativeError):
+    """No target of native programs has that name."""
