@@ -10,14 +10,23 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import NoReturn
 
 from metanas_agent import __version__
+from metanas_agent.advertising import Advertisement
+from metanas_agent.announcement import Announcement
+from metanas_agent.artifacts import ArtifactStore
 from metanas_agent.describing import describe
 from metanas_agent.errors import MetanasError
-from metanas_agent.runtimes import RUNTIMES
-from metanas_agent.server import Server
+from metanas_agent.identity import Identity, load_identity
+from metanas_agent.job import Workshop
+from metanas_agent.listeners import Listener, LoopbackListener, TlsListener, UnixListener
+from metanas_agent.runtimes import ACCELERATORS, RUNTIMES
+from metanas_agent.server import LEASE_S, Server
+from metanas_agent.state import StateFolder
 
 DEFAULT_PORT = 7431
 
@@ -53,9 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="answer a metanas host until stopped")
     serve.add_argument(
         "--host",
-        default="127.0.0.1",
-        help="loopback address to listen on (default %(default)s); to reach the agent from "
-        "another machine, forward the port with ssh",
+        help="address to listen on (default: every address once a host is paired, which is then "
+        "the only one to be let in, and loopback until then)",
     )
     serve.add_argument(
         "--port",
@@ -64,11 +72,32 @@ def _parser() -> argparse.ArgumentParser:
         help="port to listen on, 0 for any that is free (default %(default)s)",
     )
     serve.add_argument(
-        "--exit-with-parent", action="store_true", help="stop when standard input is closed"
+        "--unix",
+        type=Path,
+        metavar="PATH",
+        help="listen on a socket in the file system instead, for programs of the same user",
+    )
+    serve.add_argument(
+        "--lease-s",
+        type=_seconds,
+        default=LEASE_S,
+        help="a host that is silent for so long loses the device (default %(default)s)",
+    )
+    serve.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="stop when standard input is closed, and remove the folder of --unix if it is empty",
     )
     info = commands.add_parser("info", help="say what this machine is and what it can run")
     info.add_argument("--json", action="store_true", help="print JSON")
     for command in (serve, info):
+        command.add_argument(
+            "--state",
+            type=Path,
+            metavar="DIR",
+            help="folder of keys and uploaded programs (default "
+            "$XDG_DATA_HOME/metanas-agent, or ~/.local/share/metanas-agent)",
+        )
         command.add_argument(
             "--runtime",
             action="append",
@@ -82,27 +111,72 @@ def _parser() -> argparse.ArgumentParser:
             help="longest time for one layer or model beyond its timing budget, in seconds "
             "(default %(default)s)",
         )
+        command.add_argument(
+            "--accelerator",
+            choices=ACCELERATORS,
+            default="cpu",
+            help="what a runtime that knows several shall use (default %(default)s)",
+        )
     return parser
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    server = Server(
-        host=options.host,
-        port=options.port,
-        runtimes=options.runtime or sorted(RUNTIMES),
+    state = _state(options)
+    identity = load_identity(state.root)
+    workshop = Workshop(
+        runtimes=tuple(options.runtime or sorted(RUNTIMES)),
+        accelerator=options.accelerator,
         limit_s=options.limit_s,
+        artifacts=ArtifactStore(state),
+        device_id=identity.id if identity else "",
+        name=identity.name if identity else "",
     )
+    listener = _listener(options, identity)
+    server = Server([listener], workshop, lease_s=options.lease_s)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    port = await server.start()
-    print(f"metanas-agent {__version__} listening on {options.host}:{port}", flush=True)
+    (address,) = await server.start()
+    print(f"metanas-agent {__version__} listening on {address}", flush=True)
     if options.exit_with_parent:
         watch = threading.Thread(target=_wait_for_parent, args=(loop, stop), daemon=True)
         watch.start()
-    await stop.wait()
+    async with _advertised(listener, workshop, address):
+        await stop.wait()
     await server.stop()
+    if options.exit_with_parent and options.unix:
+        with suppress(OSError):  # a parent that was killed could not remove what it had made
+            options.unix.parent.rmdir()
+
+
+def _listener(options: argparse.Namespace, identity: Identity | None) -> Listener:
+    if options.unix:
+        return UnixListener(options.unix)
+    if identity and identity.hosts:
+        return TlsListener(identity, options.host, options.port)
+    return LoopbackListener("127.0.0.1" if options.host is None else options.host, options.port)
+
+
+def _state(options: argparse.Namespace) -> StateFolder:
+    return StateFolder(options.state.absolute()) if options.state else StateFolder.default()
+
+
+def _advertised(
+    listener: Listener, workshop: Workshop, address: str
+) -> AbstractAsyncContextManager[object]:
+    """Tell the network of a paired agent; nobody there could use another one."""
+    if not isinstance(listener, TlsListener):
+        return nullcontext()
+
+    async def announce() -> Announcement:
+        description = await describe(
+            workshop.runtimes, accelerator=workshop.accelerator, limit_s=workshop.limit_s
+        )
+        return Announcement.of(listener.identity, description)
+
+    port = int(address.rpartition(":")[2])
+    return Advertisement(announce, port, host=listener.host)
 
 
 def _wait_for_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -113,7 +187,14 @@ def _wait_for_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
 
 async def _info(options: argparse.Namespace) -> None:
     runtimes = options.runtime or sorted(RUNTIMES)
-    description = asdict(await describe(runtimes, limit_s=options.limit_s))
+    identity = load_identity(_state(options).root)
+    description = asdict(
+        replace(
+            await describe(runtimes, accelerator=options.accelerator, limit_s=options.limit_s),
+            device_id=identity.id if identity else "",
+            name=identity.name if identity else "",
+        )
+    )
     if options.json:
         print(json.dumps(description, indent=2))
         return

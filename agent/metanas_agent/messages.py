@@ -1,80 +1,58 @@
 """What host, agent and worker say to each other.
 
-A message is a frozen dataclass; its fields' annotations say how they are checked (`wire.HOOKS`).
-A field that is missing, unknown or of another type is refused. Only in `Hello`, `Welcome` and
-`Error` are unknown ones passed over: these must be understood before a version is agreed.
+What is newer than protocol 1 says `since` when, and is left out towards an older peer.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
 from metanas_agent import errors
-from metanas_agent.errors import MetanasError, ProtocolError
+from metanas_agent.errors import MetanasError
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
+from metanas_agent.message import Message
 from metanas_agent.timer import TimerSettings
-from metanas_agent.wire import HOOKS, LONGEST_TEXT, Hook, Tensor, Version
+from metanas_agent.wire import LONGEST_TEXT, Sha256, Tensor, Version
 
 ERROR_CODES: dict[str, type[MetanasError]] = {
+    "artifact": errors.ArtifactError,
+    "corrupt-frame": errors.CorruptFrameError,
     "frame-too-large": errors.FrameTooLargeError,
     "invalid-layer": errors.InvalidLayerError,
     "invalid-measurement": errors.InvalidMeasurementError,
     "invalid-settings": errors.InvalidSettingsError,
+    "lease-lost": errors.LeaseLostError,
     "measurement-failed": errors.MeasurementFailedError,
     "protocol": errors.ProtocolError,
     "runtime-unavailable": errors.RuntimeUnavailableError,
+    "storage-full": errors.StorageFullError,
+    "untrusted": errors.UntrustedError,
     "version-mismatch": errors.VersionMismatchError,
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One frame."""
-
-    type: ClassVar[str]
-    extensible: ClassVar[bool] = False
-
-    def to_wire(self) -> dict[str, Any]:
-        """Plain values for a frame."""
-        values: dict[str, Any] = {"type": self.type}
-        for part in fields(self):
-            values[part.name] = _hook(part).write(getattr(self, part.name))
-        return values
-
-    @classmethod
-    def from_wire(cls, values: dict[str, object]) -> Self:
-        """Read what `to_wire` wrote, without `type`.
-
-        Raises:
-            ProtocolError: a field is missing, unknown or of another type.
-            MetanasError: a layer, measurement or setting in it is invalid.
-        """
-        parts = {part.name: part for part in fields(cls)}
-        unknown = values.keys() - parts.keys()
-        if unknown and not cls.extensible:
-            raise ProtocolError(f"{cls.type} message: unknown field {sorted(unknown)[0]!r:.80}")
-        read = {}
-        for name, part in parts.items():
-            if name in values:
-                try:
-                    read[name] = _hook(part).read(values[name])
-                except ValueError as error:
-                    raise ProtocolError(f"{cls.type} message: {name} is {error}") from error
-            elif part.default is MISSING:
-                raise ProtocolError(f"{cls.type} message: {name} is missing")
-        return cls(**read)
+_SINCE_2 = {"since": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Message):
-    """The host's first word."""
+    """The host's first word.
+
+    Args:
+        version: the one that it wishes to speak.
+        program: its name and version, for people.
+        session: a secret text of its own. A connection of the same session may take over the job
+            of an earlier one that is lost.
+        host: the host's name, for others who wait for the device.
+    """
 
     type: ClassVar[str] = "hello"
     extensible: ClassVar[bool] = True
     version: Version
     program: str
+    session: str = field(default="", metadata=_SINCE_2)
+    host: str = field(default="", metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +60,13 @@ class Welcome(Message):
     """The agent's answer to `Hello`.
 
     Args:
-        version: the agent's.
+        version: the one that will be spoken.
         program: its name and version, for people.
         limit_s: longest time that it gives one layer or model beyond its timing budget.
+        lease_s: a peer that is silent for so long is taken for dead.
+        trusted: whether this host may upload and run programs.
+        device_id: of the paired device, empty if it never was paired.
+        name: of the paired device.
     """
 
     type: ClassVar[str] = "welcome"
@@ -92,6 +74,18 @@ class Welcome(Message):
     version: Version
     program: str
     limit_s: float
+    lease_s: float = field(default=0.0, metadata=_SINCE_2)
+    trusted: bool = field(default=False, metadata=_SINCE_2)
+    device_id: str = field(default="", metadata=_SINCE_2)
+    name: str = field(default="", metadata=_SINCE_2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive(Message):
+    """A sign of life, sent by both sides whatever else goes on; not answered."""
+
+    type: ClassVar[str] = "alive"
+    since: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +103,15 @@ class Error(Message):
         """The message that tells of an exception."""
         codes = {kind: code for code, kind in ERROR_CODES.items()}
         return cls(
-            code=codes.get(type(error), "failed"),
+            code=next((codes[kind] for kind in type(error).__mro__ if kind in codes), "failed"),
             what=error.what[:LONGEST_TEXT],
             hint=error.hint[:LONGEST_TEXT],
         )
 
     def exception(self) -> MetanasError:
         """The exception that the message tells of."""
-        return ERROR_CODES.get(self.code, MetanasError)(self.what, hint=self.hint)
+        kind = ERROR_CODES.get(self.code, MetanasError)
+        return kind(_printable(self.what), hint=_printable(self.hint))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +123,11 @@ class Describe(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description(Message):
-    """What the agent says of its machine; `unavailable` maps a runtime to the reason."""
+    """What the agent says of its machine; `unavailable` maps a runtime to the reason.
+
+    `abi` is the machine's name for programs, such as `armv6l`; `emulated` says that another
+    processor plays its part.
+    """
 
     type: ClassVar[str] = "description"
     machine: str
@@ -139,16 +138,43 @@ class Description(Message):
     runtimes: dict[str, str]
     unavailable: dict[str, str]
     agent_version: str
+    device_id: str = field(default="", metadata=_SINCE_2)
+    name: str = field(default="", metadata=_SINCE_2)
+    emulated: bool = field(default=False, metadata=_SINCE_2)
+    abi: str = field(default="", metadata=_SINCE_2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(Message):
+    """Ask whether a job is running; answered by `StatusReply`, even while one is."""
+
+    type: ClassVar[str] = "status"
+    since: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReply(Message):
+    """Whether a job is running, whose it is, and for how long."""
+
+    type: ClassVar[str] = "status_reply"
+    since: ClassVar[int] = 2
+    busy: bool
+    holder: str
+    running_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure(Message):
-    """Ask for the time of layers; answered by a `Row` each, in order, then `Done`."""
+    """Ask for the time of layers; answered by a `Row` each, in order, then `Done`.
+
+    `artifact` names the uploaded program that shall run them, where the runtime needs one.
+    """
 
     type: ClassVar[str] = "measure"
     layers: tuple[LayerSpec, ...]
     settings: TimerSettings
     runtime: str
+    artifact: Sha256 = field(default="", metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +194,17 @@ class Done(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunModel(Message):
-    """Ask to run an ONNX model on images, one at a time; answered by `Result`."""
+    """Ask to run a model on images, one at a time; answered by `Result`.
+
+    The model is ONNX, or empty where `artifact` names an uploaded program instead.
+    """
 
     type: ClassVar[str] = "run_model"
     model: bytes
     inputs: Tensor
     settings: TimerSettings
     runtime: str
+    artifact: Sha256 = field(default="", metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +230,38 @@ class Busy(Message):
 
     type: ClassVar[str] = "busy"
     running_s: float
+    holder: str = field(default="", metadata=_SINCE_2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer(Message):
+    """Announce a file by its content; answered by `Stored`."""
+
+    type: ClassVar[str] = "offer"
+    since: ClassVar[int] = 2
+    sha256: Sha256
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk(Message):
+    """The next bytes of an offered file; answered by `Stored`."""
+
+    type: ClassVar[str] = "chunk"
+    since: ClassVar[int] = 2
+    sha256: Sha256
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Message):
+    """How much of a file is there: where the next chunk begins, or the end."""
+
+    type: ClassVar[str] = "stored"
+    since: ClassVar[int] = 2
+    sha256: Sha256
+    received_bytes: int
 
 
 MESSAGES: dict[str, type[Message]] = {
@@ -217,10 +279,18 @@ MESSAGES: dict[str, type[Message]] = {
         Result,
         Cancel,
         Busy,
+        Alive,
+        Status,
+        StatusReply,
+        Offer,
+        Chunk,
+        Stored,
     )
 }
 
 
-def _hook(part: Field[Any]) -> Hook:
-    assert isinstance(part.type, str)
-    return HOOKS[part.type]
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: the peer may be anybody."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )

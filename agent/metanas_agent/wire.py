@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple, Self
 
@@ -15,8 +16,12 @@ from metanas_agent.timer import TimerSettings
 Version = tuple[int, int]
 """(major, minor)."""
 
+Sha256 = str
+"""64 hex digits, or none where there is nothing to name."""
+
 LONGEST_TEXT = 4_000
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_DIMENSIONS = 8
 _LARGEST_NUMBER = 2**53
 
@@ -87,6 +92,13 @@ def _number(value: object) -> float:
     return number
 
 
+def _sha256(value: object) -> str:
+    text: str = _of_type(str, value)
+    if text and not _SHA256.fullmatch(text):
+        raise ValueError("no SHA-256 in hex")
+    return text
+
+
 def _version(value: object) -> Version:
     major, minor = _of_type(list, value)
     return _count(major), _count(minor)
@@ -106,6 +118,8 @@ def _keys(layers: tuple[LayerSpec, ...]) -> list[str]:
 
 HOOKS: dict[str, Hook] = {
     "str": Hook(_text),
+    "bool": Hook(lambda value: _of_type(bool, value)),
+    "Sha256": Hook(_sha256),
     "int": Hook(_count),
     "int | None": Hook(lambda value: None if value is None else _count(value)),
     "float": Hook(_number),
@@ -114,7 +128,7 @@ HOOKS: dict[str, Hook] = {
     "tuple[LayerSpec, ...]": Hook(_layers, _keys),
     "Measurement": Hook(Measurement.from_dict, Measurement.to_dict),
     "Tensor": Hook(Tensor.from_wire, Tensor.to_wire),
-    "TimerSettings": Hook(TimerSettings.from_dict, asdict),
+    "TimerSettings": Hook(TimerSettings.from_dict, TimerSettings.to_dict),
     "Version": Hook(_version, list),
 }
 """By a message field's annotation."""

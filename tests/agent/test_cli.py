@@ -10,8 +10,9 @@ import pytest
 from metanas_agent import __version__
 from metanas_agent.errors import UnsafeAddressError
 from metanas_agent.layers import EmptyLayer
+from metanas_agent.listeners import loopback_address
 from metanas_agent.messages import Measure
-from metanas_agent.server import loopback_address
+from metanas_agent.state import StateFolder
 from metanas_agent.timer import TimerSettings
 from support.agent_process import AgentProcess, children, is_running, raw_connection, wait_for
 
@@ -29,16 +30,18 @@ def metanas_agent(*arguments):
 def test_info_says_what_the_machine_can_run():
     run = metanas_agent("info")
     assert run.returncode == 0
-    assert "runtimes       onnx 1." in run.stdout
+    assert "runtimes       native 1, onnx 1." in run.stdout
     assert f"agent version  {__version__}" in run.stdout
 
 
 def test_info_for_scripts():
     import onnxruntime
+    import torch
 
     run = metanas_agent("info", "--json")
     values = json.loads(run.stdout)
-    assert values["runtimes"] == {"onnx": onnxruntime.__version__}
+    versions = {"native": "1", "onnx": onnxruntime.__version__, "torch": torch.__version__}
+    assert values["runtimes"] == versions
     assert values["unavailable"] == {}
     assert values["cores"] == len(os.sched_getaffinity(0))
 
@@ -46,7 +49,7 @@ def test_info_for_scripts():
 def test_a_runtime_that_is_not_installed_is_said_to_be(tmp_path):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no wheel for this processor')")
     run = subprocess.run(
-        [sys.executable, "-m", "metanas_agent", "info", "--json"],
+        [sys.executable, "-m", "metanas_agent", "info", "--json", "--runtime", "onnx"],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -65,7 +68,7 @@ def test_a_runtime_that_crashes_is_unavailable_and_no_crash_of_ours(tmp_path):
         check=False,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert "worker died: SIGILL" in json.loads(run.stdout)["unavailable"]["onnx"]
+    assert "runtime unavailable: SIGILL" in json.loads(run.stdout)["unavailable"]["onnx"]
 
 
 def test_what_native_code_prints_does_not_reach_the_frames(tmp_path):
@@ -108,6 +111,30 @@ def test_refuses_addresses_that_others_can_reach(host):
     assert run.returncode == 1
     assert f"will not listen on {host!r}" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda state: (state / "identity").mkdir(), "device.json"),
+        (lambda state: state.chmod(0o755), "others could reach it"),
+    ],
+)
+def test_a_state_folder_that_makes_no_sense_is_one_clear_line(tmp_path, make, complaint):
+    make(tmp_path)
+    options = ("--state", str(tmp_path), "--unix", str(tmp_path / "agent"))
+    run = metanas_agent("serve", *options)
+    assert run.returncode == 1
+    assert complaint in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_state_lies_where_the_system_wants_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert StateFolder.default().root == tmp_path / "metanas-agent"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert StateFolder.default().root == tmp_path / ".local/share/metanas-agent"
 
 
 def test_loopback_addresses_are_fine():

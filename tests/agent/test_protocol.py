@@ -1,6 +1,6 @@
 import asyncio
 import io
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 import msgpack
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metanas_agent import messages
 from metanas_agent.errors import (
+    CorruptFrameError,
     FrameTooLargeError,
     InvalidLayerError,
     InvalidSettingsError,
@@ -18,13 +19,12 @@ from metanas_agent.errors import (
     ProtocolError,
     VersionMismatchError,
 )
-from metanas_agent.layers import ACTIVATIONS, ConvLayer, EmptyLayer, HeadLayer
-from metanas_agent.measurement import Measurement
+from metanas_agent.layers import EmptyLayer
 from metanas_agent.messages import MESSAGES, Error, Hello, Measure, RunModel
 from metanas_agent.protocol import (
     HELLO_LIMIT_BYTES,
     VERSION,
-    check_version,
+    agreed_major,
     decode,
     encode,
     read_message,
@@ -32,92 +32,8 @@ from metanas_agent.protocol import (
 )
 from metanas_agent.timer import TimerSettings
 from metanas_agent.wire import Tensor
-
-texts = st.text(max_size=50)
-counts = st.integers(0, 2**53)
-sides = st.integers(1, 300)
-layers = st.one_of(
-    st.builds(EmptyLayer, sides, sides, sides),
-    st.builds(HeadLayer, sides, sides, sides, pool=st.just(1), ways=sides),
-    st.builds(
-        ConvLayer,
-        sides,
-        sides,
-        sides,
-        out_channels=sides,
-        kernel=st.sampled_from([1, 3, 5, 7]),
-        stride=sides,
-        activation=st.sampled_from([*ACTIVATIONS, "none"]),
-        pool=sides,
-    ),
-)
-times = st.floats(0, 1e6)
-maybe = st.none() | st.floats(-100, 1e5)
-
-
-@st.composite
-def measurements(draw):
-    low, median, high = sorted(draw(st.tuples(times, times, times)))
-    return Measurement(
-        key=draw(texts),
-        median_ms=median,
-        low_ms=low,
-        high_ms=high,
-        p10_ms=draw(times),
-        p90_ms=draw(times),
-        samples=draw(st.integers(1, 10**6)),
-        repeats=draw(st.integers(1, 10**6)),
-        source=draw(st.sampled_from(["measured", "simulated"])),
-        runtime=draw(texts),
-        runtime_version=draw(texts),
-        clock_mhz_before=draw(maybe),
-        clock_mhz_after=draw(maybe),
-        temperature_c=draw(maybe),
-        throttled=draw(st.none() | st.integers(0, 2**20)),
-        verdict=draw(st.sampled_from(["trusted", "noisy", "throttled"])),
-        reason=draw(texts),
-    )
-
-
-@st.composite
-def tensors(draw):
-    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
-    count = 1
-    for side in shape:
-        count *= side
-    return Tensor(draw(st.binary(min_size=4 * count, max_size=4 * count)), shape)
-
-
-settings = st.builds(
-    TimerSettings,
-    interval=st.floats(0.001, 0.9),
-    budget_ms=st.floats(0.1, 1e6),
-    min_samples=st.integers(1, 1000),
-    sample_ms=st.floats(0.001, 100),
-    core=st.none() | st.integers(0, 200),
-    seed=st.integers(0, 2**63 - 1),
-)
-versions = st.tuples(st.integers(0, 100), st.integers(0, 100))
-by_annotation = {
-    "str": texts,
-    "int": counts,
-    "int | None": st.none() | counts,
-    "float": st.floats(0, 1e9),
-    "bytes": st.binary(max_size=200),
-    "dict[str, str]": st.dictionaries(texts, texts, max_size=4),
-    "tuple[LayerSpec, ...]": st.lists(layers, max_size=4).map(tuple),
-    "Measurement": measurements(),
-    "Tensor": tensors(),
-    "TimerSettings": settings,
-    "Version": versions,
-}
-any_message = st.one_of(
-    st.builds(
-        kind,
-        **{field.name: by_annotation[field.type] for field in fields(kind)},
-    )
-    for kind in MESSAGES.values()
-)
+from support import recorded
+from support.any_message import any_message, plain, texts
 
 
 @given(any_message)
@@ -161,14 +77,6 @@ def test_garbage_is_a_protocol_error(garbage):
         decode(garbage)
 
 
-plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | texts
-    | st.binary(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=10,
-)  # fmt: skip
-
-
 @given(any_message, st.data())
 def test_a_field_of_any_other_value_never_passes_unchecked(message, data):
     """Either it is refused with an error of ours, or it is valid: it round-trips."""
@@ -179,7 +87,7 @@ def test_a_field_of_any_other_value_never_passes_unchecked(message, data):
         read = decode(msgpack.packb(values))
     except MetanasError:
         return
-    assert decode(encode(read)[4:]) == read
+    assert decode(encode(read)[8:]) == read
 
 
 @given(any_message, texts, plain)
@@ -196,7 +104,7 @@ def test_unknown_fields_are_refused_after_hello(message, name, value):
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.type)
 def test_missing_fields_are_named(kind):
-    needed = [field.name for field in fields(kind) if field.name != "hint"]
+    needed = [field.name for field in fields(kind) if field.default is MISSING]
     if not needed:
         assert decode(msgpack.packb({"type": kind.type})) == kind()
         return
@@ -258,7 +166,7 @@ def test_frames_over_the_limit_are_neither_read_nor_sent():
     with pytest.raises(FrameTooLargeError):
         read_message(io.BytesIO(long), limit_bytes=1000)
     with pytest.raises(FrameTooLargeError):
-        asyncio.run(_receive(b"\xff\xff\xff\xff", limit_bytes=HELLO_LIMIT_BYTES))
+        asyncio.run(_receive(b"\xff" * 8, limit_bytes=HELLO_LIMIT_BYTES))
     images = Tensor(b"\0" * 4000, (1000,))
     request = RunModel(model=b"", inputs=images, settings=TimerSettings(), runtime="onnx")
     with pytest.raises(FrameTooLargeError, match="fewer images"):
@@ -267,7 +175,7 @@ def test_frames_over_the_limit_are_neither_read_nor_sent():
 
 def test_an_error_survives_the_journey():
     sent = MeasurementFailedError("it broke", hint="mend it")
-    arrived = decode(encode(Error.of(sent))[4:]).exception()
+    arrived = decode(encode(Error.of(sent))[8:]).exception()
     assert type(arrived) is MeasurementFailedError
     assert (arrived.what, arrived.hint) == ("it broke", "mend it")
 
@@ -278,24 +186,71 @@ def test_an_error_of_a_kind_that_the_protocol_does_not_name_is_a_plain_one():
     assert Error(code="of tomorrow", what="new").exception().what == "new"
 
 
-def test_versions_of_one_major_agree():
-    check_version((VERSION[0], VERSION[1] + 7), us="host", them="agent")
+def test_versions_of_the_window_are_spoken_as_the_peer_asks():
+    for peer in ((VERSION[0], 0), (VERSION[0], VERSION[1] + 7), (VERSION[0] - 1, 3)):
+        assert agreed_major(peer, us="host", them="agent") == peer[0]
 
 
 @pytest.mark.parametrize(
     ("us", "them", "peer", "older"),
     [
         ("host", "agent", (VERSION[0] + 1, 2), "host"),
-        ("host", "agent", (VERSION[0] - 1, 2), "agent"),
+        ("host", "agent", (VERSION[0] - 2, 2), "agent"),
         ("agent", "host", (VERSION[0] + 1, 2), "agent"),
+        ("agent", "host", (0, 0), "host"),
     ],
 )
-def test_another_major_names_both_versions_and_what_to_upgrade(us, them, peer, older):
+def test_versions_outside_the_window_are_named_and_what_to_upgrade(us, them, peer, older):
     with pytest.raises(VersionMismatchError) as caught:
-        check_version(peer, us=us, them=them)
+        agreed_major(peer, us=us, them=them, upgrade="metanas-profile pair pi@board")
     assert f"{VERSION[0]}.{VERSION[1]}" in caught.value.what
     assert f"{peer[0]}.{peer[1]}" in caught.value.what
-    assert caught.value.hint.startswith(f"upgrade the {older}")
+    command = {"agent": "metanas-profile pair pi@board", "host": "pip install --upgrade metanas"}
+    assert caught.value.hint == f"upgrade the {older}: {command[older]}"
+
+
+@given(any_message)
+def test_towards_an_older_peer_what_is_new_is_left_out(message):
+    if message.since > 1:
+        with pytest.raises(ProtocolError, match="needs protocol 2"):
+            encode(message, major=1)
+        with pytest.raises(ProtocolError, match="which has none"):
+            decode(msgpack.packb(message.to_wire()), major=1)
+        return
+    arrived = read_message(io.BytesIO(encode(message, major=1)), major=1)
+    for field in fields(message):
+        known = message.extensible or field.metadata.get("since", 1) == 1
+        assert getattr(arrived, field.name) == (
+            getattr(message, field.name) if known else field.default
+        )
+
+
+def test_a_request_of_protocol_1_has_the_bytes_that_it_always_had():
+    request = Measure(
+        layers=(EmptyLayer(1, 2, 3),), settings=TimerSettings(core=None), runtime="onnx"
+    )
+    assert encode(request, major=1) == recorded.MEASURE
+    assert read_message(io.BytesIO(recorded.MEASURE), major=1) == request
+    with pytest.raises(ProtocolError, match="unknown field 'artifact'"):
+        decode(msgpack.packb(request.to_wire()), major=1)
+
+
+@given(any_message, st.data())
+def test_a_damaged_frame_is_noticed(message, data):
+    frame = bytearray(encode(message))
+    bit = data.draw(st.integers(32, 8 * len(frame) - 1))  # behind the length
+    frame[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(CorruptFrameError, match="damaged on its way"):
+        read_message(io.BytesIO(frame))
+
+
+def test_many_small_things_in_a_frame_are_refused_before_they_fill_the_memory():
+    empty_lists = b"\xdc\x4e\x20" + b"\x90" * 20_000
+    assert msgpack.unpackb(empty_lists) == [[]] * 20_000
+    many = b"\xdc\x00\x10" + 16 * empty_lists
+    for body in (many, b"\xdd\x00\x01\x00\x00" + b"\x01" * 65_536, b"\xde\x01\x00" + 512 * b"\xa0"):
+        with pytest.raises(ProtocolError, match="not a msgpack frame"):
+            decode(body)
 
 
 async def _receive(data, **options):

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import zlib
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -17,11 +19,15 @@ from metanas_agent.messages import (
     Measure,
     Row,
     RunModel,
+    Status,
+    StatusReply,
     Welcome,
 )
-from metanas_agent.protocol import HELLO_LIMIT_BYTES, VERSION, encode
+from metanas_agent.protocol import HELLO_LIMIT_BYTES, VERSION, encode, read_message
+from metanas_agent.server import MOST_CONNECTIONS
 from metanas_agent.timer import TimerSettings
 from metanas_agent.wire import Tensor
+from support import recorded
 from support.agent_process import AgentProcess, children, is_running, raw_connection, wait_for
 
 QUICK = TimerSettings(budget_ms=2.0, min_samples=6, interval=0.5, sample_ms=0.05)
@@ -35,7 +41,7 @@ LAYERS = (
 
 @pytest.fixture(scope="module")
 def agent():
-    with AgentProcess("--limit-s", "60") as agent:
+    with AgentProcess("--limit-s", "60", "--runtime", "onnx") as agent:
         yield agent
 
 
@@ -117,15 +123,20 @@ def test_hanging_up_stops_the_job(agent):
     assert_still_serves(agent.port)
 
 
-def test_another_host_hears_that_the_agent_is_busy(agent, peer):
-    measure(peer, settings=ENDLESS)
-    agent.worker()
-    with raw_connection(agent.port) as other:
+def test_another_host_hears_whose_job_is_running(agent):
+    with raw_connection(agent.port) as peer, raw_connection(agent.port) as other:
+        peer.greet(host="kit\x1bchen")
         other.greet()
+        assert other.ask(Status()) == StatusReply(busy=False, holder="", running_s=0.0)
+        measure(peer, settings=ENDLESS)
+        agent.worker()
+        assert other.ask(Status()).holder == "kitchen"
+        assert peer.ask(Status()).busy
         for request in (Describe(), Measure(layers=(), settings=QUICK, runtime="onnx")):
             other.send(request)
             answer = other.receive()
             assert isinstance(answer, Busy)
+            assert answer.holder == "kitchen"
             assert 0 <= answer.running_s < 60
         cancel(peer)
         other.send(Describe())
@@ -210,12 +221,12 @@ def test_garbage_is_answered_and_ends_the_connection(agent, garbage, greeted):
     with raw_connection(agent.port) as peer:
         if greeted:
             peer.greet()
-            garbage = garbage.replace(b"describe", b"done----", 1)
+            garbage = b"\0\0\0\2" + zlib.crc32(b"\xc1\xc1").to_bytes(4) + b"\xc1\xc1" + garbage
         peer.socket.sendall(garbage)
         peer.socket.shutdown(socket.SHUT_WR)
         error = peer.receive()
         assert isinstance(error, Error)
-        assert error.code in ("protocol", "frame-too-large")
+        assert error.code in ("protocol", "frame-too-large", "corrupt-frame")
         assert peer.receive() is None
     assert_still_serves(agent.port)
 
@@ -245,6 +256,60 @@ def test_another_major_version_is_told_what_to_upgrade(agent):
 def test_a_later_minor_version_is_welcome(agent):
     with raw_connection(agent.port) as peer:
         assert peer.greet(version=(VERSION[0], VERSION[1] + 1)).version == VERSION
+
+
+def test_a_host_of_the_last_major_version_is_served_as_it_always_was(agent):
+    with raw_connection(agent.port) as peer:
+        answers = []
+        for request, replies in (
+            (recorded.HELLO, 1), (recorded.DESCRIBE, 1), (recorded.MEASURE, 2)
+        ):  # fmt: skip
+            peer.socket.sendall(request)
+            answers += [read_message(peer, major=1) for _ in range(replies)]
+    welcome, description, row, done = answers
+    assert welcome.version == (1, 0)
+    assert welcome.limit_s == 60
+    assert "onnx" in description.runtimes
+    assert description.abi == ""
+    assert row.measurement.key == "empty/1x2x3"
+    assert isinstance(done, Done)
+
+
+def test_a_damaged_request_is_not_obeyed(agent, peer):
+    frame = bytearray(peer.frame(Measure(layers=LAYERS, settings=ENDLESS, runtime="onnx")))
+    frame[-1] ^= 1
+    peer.socket.sendall(frame)
+    assert peer.receive().code == "corrupt-frame"
+    assert peer.receive() is None
+    assert children(agent.pid) == []
+
+
+def test_requests_may_wait_behind_a_job_but_not_pile_up(agent, peer):
+    measure(peer, LAYERS[:1] * 50)
+    peer.send(Describe())
+    assert isinstance(next_that_is_no_row(peer), Done)
+    assert isinstance(peer.receive(), Description)
+    measure(peer, settings=ENDLESS)
+    worker = agent.worker()
+    peer.send(Describe())
+    peer.send(Describe())
+    assert "before the last was answered" in peer.receive().what
+    wait_for(lambda: not is_running(worker))
+
+
+def test_only_so_many_may_connect():
+    with AgentProcess() as agent, ExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS):
+            stack.enter_context(raw_connection(agent.port)).greet()
+        with raw_connection(agent.port) as late:
+            assert late.socket.recv(1) == b""
+        stack.close()
+        wait_for(lambda: can_greet(agent.port))
+
+
+def can_greet(port):
+    with raw_connection(port) as peer, suppress(ConnectionError):
+        return isinstance(peer.greet(), Welcome)
 
 
 def test_a_worker_ends_with_its_job(agent, peer):

@@ -1,5 +1,7 @@
 import os
 import signal
+import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +77,19 @@ def test_an_agent_that_does_not_start_is_unreachable(monkeypatch):
         LocalAgent()
 
 
-def test_a_runtime_that_the_agent_lacks_is_said():
-    with LocalAgent(runtime="torch") as device, pytest.raises(RuntimeUnavailableError):
-        list(device.measure([EmptyLayer(1, 1, 1)], QUICK))
+def test_a_runtime_that_there_is_not_is_said():
+    with pytest.raises(RuntimeUnavailableError, match=r"'abacus'.*choose from native, onnx"):
+        LocalAgent(runtime="abacus")
+
+
+def test_only_its_user_can_reach_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with LocalAgent() as device:
+        (path,) = tmp_path.glob("metanas-*/agent")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert not device.status().busy
+    assert not path.parent.exists()
 
 
 def test_ctrl_c_reaches_the_host_alone():
@@ -87,7 +99,7 @@ def test_ctrl_c_reaches_the_host_alone():
         rows = device.measure([EmptyLayer(1, 1, 1)] * 100, QUICK)
         next(rows)
         (worker,) = children(device.process_id)
-        os.kill(worker, signal.SIGINT)
+        assert os.getsid(worker) == worker
         assert len(list(rows)) == 99
 
 

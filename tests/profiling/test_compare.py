@@ -114,7 +114,13 @@ def test_keeps_what_both_headers_say(table):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("source", "estimated"), ("runtime", "onnx"), ("runtime_version", "9"), ("method", 2)],
+    [
+        ("source", "estimated"),
+        ("source", "emulated"),
+        ("runtime", "onnx"),
+        ("runtime_version", "9"),
+        ("method", 2),
+    ],
 )
 def test_merge_refuses_rows_made_in_another_way(table, with_rows, name, value):
     other = with_rows(table, [dataclasses.replace(r, **{name: value}) for r in table.rows.values()])

@@ -24,6 +24,7 @@ def test_tables_lie_in_the_users_data_folder(own_folder, tmp_path, monkeypatch):
 def test_a_name_says_what_it_holds():
     space = VGG9Space(input_shape=(1, 28, 28), ways=5)
     assert table_name("local", space, "measured") == "local-vgg9-1x28x28-5way.measured.tsv"
+    assert table_name("pi0", space, "emulated") == "pi0-vgg9-1x28x28-5way.emulated.tsv"
     strided = VGG9Space(input_shape=(3, 84, 84), ways=20, downsampling="strided")
     assert table_name("eyeriss", strided, "simulated") == (
         "eyeriss-vgg9-3x84x84-20way-downsampling-strided.simulated.tsv"

@@ -9,27 +9,44 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from metanas_agent.messages import Hello
-from metanas_agent.protocol import VERSION, encode, read_message
+from metanas.devices import TcpEndpoint
+from metanas_agent.messages import Alive, Hello, Welcome
+from metanas_agent.protocol import GREETING_MAJOR, VERSION, encode, read_message
 
 PATIENCE_S = 30.0
 
 
 class AgentProcess:
-    """Runs until `stop`; `with` makes sure of it."""
+    """Runs until `stop`; `with` makes sure of it. Its state is its own unless `state` is given.
 
-    def __init__(self, *arguments, **options):
+    `prefix` is a command that runs it, such as one that enters a network namespace.
+    """
+
+    def __init__(self, *arguments, state=None, port=0, prefix=(), **options):
+        self._folder = TemporaryDirectory()
+        self.state = Path(state or self._folder.name)
+        command = (*prefix, sys.executable, "-m", "metanas_agent", "serve")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "metanas_agent", "serve", "--port", "0", *arguments],
+            [*command, "--port", str(port), "--state", str(self.state), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
             **options,
         )
-        self.line = self._process.stdout.readline()
-        self.port = int(re.fullmatch(r"metanas-agent \S+ listening on \S+:(\d+)\n", self.line)[1])
         self.pid = self._process.pid
+        self.line = self._process.stdout.readline()
+        match = re.fullmatch(r"metanas-agent \S+ listening on (?:\S+:(\d+)|\S+)\n", self.line)
+        if match is None:
+            self.kill()
+            self.__exit__()
+            raise AssertionError(f"the agent said {self.line!r}")
+        self.port = int(match[1]) if match[1] else None
+
+    @property
+    def endpoint(self):
+        return TcpEndpoint("127.0.0.1", self.port)
 
     def worker(self):
         """Process id of the worker, once there is one."""
@@ -52,6 +69,7 @@ class AgentProcess:
             self._process.terminate()
             self._process.wait(PATIENCE_S)
         self._process.stdout.close()
+        self._folder.cleanup()
 
 
 @contextmanager
@@ -65,16 +83,30 @@ class Peer:
 
     def __init__(self, connection):
         self.socket = connection
+        self.major = GREETING_MAJOR
 
-    def greet(self, version=VERSION):
-        self.send(Hello(version=version, program="test"))
-        return self.receive()
+    def greet(self, version=VERSION, **fields):
+        self.send(Hello(version=version, program="test", **fields))
+        answer = self.receive()
+        if isinstance(answer, Welcome):
+            self.major = answer.version[0]
+        return answer
 
     def send(self, message):
-        self.socket.sendall(encode(message))
+        self.socket.sendall(self.frame(message))
+
+    def frame(self, message):
+        return encode(message, major=self.major)
 
     def receive(self):
-        return read_message(self)
+        """The next message that is more than a sign of life."""
+        while isinstance(message := read_message(self, major=self.major), Alive):
+            pass
+        return message
+
+    def ask(self, message):
+        self.send(message)
+        return self.receive()
 
     def read(self, count):
         """What `read_message` asks of a stream."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,33 +13,49 @@ from numpy.typing import NDArray
 
 from metanas.devices.connection import Connection
 from metanas.devices.device import DeviceDescription, ModelRun
+from metanas.devices.endpoint import Endpoint
+from metanas.devices.upload import ArtifactSource, upload
 from metanas.errors import (
+    ArtifactError,
     DeviceBusyError,
     MeasurementFailedError,
     MetanasError,
     ProtocolError,
     RuntimeUnavailableError,
+    StorageFullError,
+    UntrustedError,
 )
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
+from metanas_agent.message import Message
 from metanas_agent.messages import (
     Cancel,
     Describe,
     Description,
     Done,
     Measure,
-    Message,
     Result,
     Row,
     RunModel,
+    Status,
+    StatusReply,
 )
 from metanas_agent.timer import TimerSettings
 from metanas_agent.wire import Tensor
 
 M = TypeVar("M", bound=Message)
 
-_JOB_ERRORS = (DeviceBusyError, MeasurementFailedError, RuntimeUnavailableError)
+_JOB_ERRORS = (
+    ArtifactError,
+    DeviceBusyError,
+    MeasurementFailedError,
+    RuntimeUnavailableError,
+    StorageFullError,
+    UntrustedError,
+)
 """The job failed, and the connection is as good as before."""
+
+_AGENT_SOURCES = ("measured", "emulated")
 
 
 class AgentDevice:
@@ -45,20 +63,33 @@ class AgentDevice:
 
     Args:
         name: the name that the host knows it by.
-        host: name or address of the agent.
-        port: where it listens.
+        endpoint: where the agent listens.
         runtime: the agent's runtime that shall do the work.
+        artifacts: makes the programs that the runtime needs, None where it needs none.
+        session: the secret of an earlier `AgentDevice` whose connection is lost, to take over its
+            job; else none.
 
     Raises:
         AgentUnreachableError: nothing answers there.
-        VersionMismatchError: the agent speaks another major version of the protocol.
+        UntrustedError: what answers is not the board that was paired, or does not know us.
+        VersionMismatchError: the agent speaks no version of the protocol that we speak.
     """
 
-    def __init__(self, name: str, host: str, port: int, *, runtime: str = "onnx") -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        *,
+        runtime: str = "onnx",
+        artifacts: ArtifactSource | None = None,
+        session: str = "",
+    ) -> None:
         self._name = name
         self._runtime = runtime
+        self._artifacts = artifacts
+        self._uploaded: set[str] = set()
         self._measuring = False
-        self._connection = Connection(host, port)
+        self._connection = Connection(endpoint, session=session or secrets.token_hex(16))
 
     @property
     def name(self) -> str:
@@ -77,18 +108,32 @@ class AgentDevice:
             system=answer.system,
             runtimes=answer.runtimes,
             unavailable=answer.unavailable,
-            source="measured",
+            source="emulated" if answer.emulated else "measured",
             agent_version=answer.agent_version,
         )
+
+    def status(self) -> StatusReply:
+        """Whether a job is running there, whose, and for how long.
+
+        Raises:
+            AgentUnreachableError: the connection is lost.
+            ProtocolError: the agent is too old to tell.
+        """
+        return self._ask(Status(), StatusReply)
 
     def measure(
         self, layers: Sequence[LayerSpec], settings: TimerSettings
     ) -> Iterator[Measurement]:
         """See `Device`. Closing the iterator early stops the job."""
         self._refuse_while_measuring()
-        request = Measure(layers=tuple(layers), settings=settings, runtime=self._runtime)
         self._measuring = True
         try:
+            request = Measure(
+                layers=tuple(layers),
+                settings=settings,
+                runtime=self._runtime,
+                artifact=self._bring(self._artifacts.for_layers()) if self._artifacts else "",
+            )
             self._connection.send(request, work_s=_longest_reply_s(settings))
             for layer in layers:
                 yield self._row_of(layer)
@@ -108,12 +153,15 @@ class AgentDevice:
         self, model: bytes, inputs: NDArray[np.float32], settings: TimerSettings
     ) -> ModelRun:
         """See `Device`."""
+        self._refuse_while_measuring()
         images = np.ascontiguousarray(inputs, "<f4")
+        program = self._bring(self._artifacts.for_model(model)) if self._artifacts else ""
         request = RunModel(
-            model=model,
+            model=b"" if program else model,
             inputs=Tensor(images.tobytes(), images.shape),
             settings=settings,
             runtime=self._runtime,
+            artifact=program,
         )
         result = self._ask(request, Result, work_s=_longest_reply_s(settings))
         self._check_measured(result.latency)
@@ -145,6 +193,14 @@ class AgentDevice:
         self._connection.send(request, work_s=work_s)
         return self._connection.receive(answer)
 
+    def _bring(self, program: tuple[str, Path]) -> str:
+        """See that a program is there; its hash."""
+        sha256, path = program
+        if sha256 not in self._uploaded:
+            upload(self._connection, sha256, path)
+            self._uploaded.add(sha256)
+        return sha256
+
     def _row_of(self, layer: LayerSpec) -> Measurement:
         measurement = self._connection.receive(Row).measurement
         if measurement.key != layer.key:
@@ -153,7 +209,7 @@ class AgentDevice:
         return measurement
 
     def _check_measured(self, measurement: Measurement) -> None:
-        if measurement.source != "measured":
+        if measurement.source not in _AGENT_SOURCES:
             raise ProtocolError(f"{self._name}: an agent's row is said to be {measurement.source}")
 
     def _refuse_while_measuring(self) -> None:

@@ -6,22 +6,29 @@ import re
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from metanas.devices.client import AgentDevice
-from metanas.errors import AgentUnreachableError
+from metanas.devices.endpoint import UnixEndpoint
+from metanas.devices.upload import ArtifactSource
+from metanas.errors import AgentUnreachableError, RuntimeUnavailableError
+from metanas.files import cache_folder
+from metanas_agent.runtimes import RUNTIMES
 
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 10.0
+_LEASE_S = 600  # the agent serves nobody else, and the system tells each of the other's end
 _COMMAND = (
     *(sys.executable, "-P", "-m", "metanas_agent"),
-    *("serve", "--port", "0", "--exit-with-parent"),
+    *("serve", "--exit-with-parent", "--lease-s", str(_LEASE_S)),
 )
-_LISTENING = re.compile(rb"metanas-agent \S+ listening on 127\.0\.0\.1:(\d+)\n")
+_LISTENING = re.compile(rb"metanas-agent \S+ listening on .+\n")
 
 
 class LocalAgent(AgentDevice):
-    """Starts a real agent process on loopback, and stops it on `close`.
+    """Starts a real agent process, which only this user can reach, and stops it on `close`.
 
     The agent also stops by itself when this process ends, however it ends. It has a session of
     its own, so that Ctrl-C reaches only this process, which then decides.
@@ -29,17 +36,42 @@ class LocalAgent(AgentDevice):
     Args:
         name: the name that the host knows it by.
         runtime: the agent's runtime that shall do the work.
+        accelerator: what a runtime that knows several shall use, such as `cuda`.
+        artifacts: makes the programs that the runtime needs, None where it needs none.
 
     Raises:
         AgentUnreachableError: the agent did not start.
+        RuntimeUnavailableError: no runtime has that name.
     """
 
-    def __init__(self, name: str = "local", *, runtime: str = "onnx") -> None:
+    def __init__(
+        self,
+        name: str = "local",
+        *,
+        runtime: str = "onnx",
+        accelerator: str = "cpu",
+        artifacts: ArtifactSource | None = None,
+    ) -> None:
+        if runtime not in RUNTIMES:
+            raise RuntimeUnavailableError(
+                f"unknown runtime {runtime!r}", hint=f"choose from {', '.join(sorted(RUNTIMES))}"
+            )
+        self._folder = tempfile.TemporaryDirectory(prefix="metanas-")
+        path = Path(self._folder.name) / "agent"
+        state = cache_folder().absolute() / "agent"
         self._process = subprocess.Popen(
-            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            [
+                *_COMMAND,
+                *("--unix", str(path), "--state", str(state)),
+                *("--runtime", runtime, "--accelerator", accelerator),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         try:
-            super().__init__(name, "127.0.0.1", self._port(), runtime=runtime)
+            self._wait_until_it_listens()
+            super().__init__(name, UnixEndpoint(path), runtime=runtime, artifacts=artifacts)
         except BaseException:
             self._stop()
             raise
@@ -54,8 +86,8 @@ class LocalAgent(AgentDevice):
         super().close()
         self._stop()
 
-    def _port(self) -> int:
-        """Read the port from the one line that the agent prints once it listens."""
+    def _wait_until_it_listens(self) -> None:
+        """It says so in the one line that it prints."""
         assert self._process.stdout
         line = b""
         deadline = time.monotonic() + _START_LIMIT_S
@@ -66,13 +98,11 @@ class LocalAgent(AgentDevice):
                 if not chunk:
                     break
                 line += chunk
-        match = _LISTENING.fullmatch(line)
-        if match is None:
+        if not _LISTENING.fullmatch(line):
             raise AgentUnreachableError(
                 "the local agent did not start",
                 hint="see what this says: python -m metanas_agent serve --port 0",
             )
-        return int(match[1])
 
     def _stop(self) -> None:
         assert self._process.stdin
@@ -84,3 +114,4 @@ class LocalAgent(AgentDevice):
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+        self._folder.cleanup()

@@ -5,7 +5,7 @@ from metanas.profiling.pace import slowdown
 from metanas.profiling.store import find_table, table_name, tables, user_folder
 from metanas.profiling.sweep import SweepProgress, profile
 from metanas.profiling.table import CALL, Interval, LatencyTable, Sentinel, TableHeader
-from metanas.profiling.table_file import read_header, read_table, write_table
+from metanas.profiling.table_file import read_header, read_table, refuse_emulated, write_table
 
 __all__ = [
     "CALL",
@@ -23,6 +23,7 @@ __all__ = [
     "profile",
     "read_header",
     "read_table",
+    "refuse_emulated",
     "slowdown",
     "table_name",
     "tables",

@@ -8,8 +8,7 @@ write the best timing of each row as the table, remove the journal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +98,7 @@ def profile(
         device,
         space.all_layers,
         settings,
+        runtimes=description.runtimes,
         journal=journal,
         earlier=earlier.rows if earlier else {},
         rounds=1 if description.source == "simulated" else rounds,
@@ -135,6 +135,7 @@ class _Sweep:
         layers: Sequence[LayerSpec],
         settings: TimerSettings,
         *,
+        runtimes: Collection[str],
         journal: Journal,
         earlier: Mapping[str, Measurement],
         rounds: int,
@@ -142,6 +143,7 @@ class _Sweep:
     ) -> None:
         self.device = device
         self.settings = settings
+        self.runtimes = runtimes
         self.journal = journal
         self.earlier = {k: row for k, row in earlier.items() if row.verdict != "throttled"}
         self.sentinel = choose_sentinel(layers)
@@ -177,6 +179,12 @@ class _Sweep:
                     f"{self.device.name} was asked for {layer.key} and answered "
                     f"{row.key if row else 'nothing'}",
                     hint="does the agent there have the same version as this host?",
+                )
+            if row.runtime not in self.runtimes:
+                raise DeviceError(
+                    f"{self.device.name} measured with {row.runtime}, which it did not name among "
+                    "its runtimes when the sweep began",
+                    hint="something may have killed its test process there; try again",
                 )
             self.journal.add(Timing(purpose, rounded(row)))
             if purpose == "row":
@@ -231,4 +239,4 @@ def _made(
 
 
 def _plain(settings: TimerSettings) -> dict[str, Scalar]:
-    return {name: value for name, value in asdict(settings).items() if value is not None}
+    return {name: value for name, value in settings.to_dict().items() if value is not None}

@@ -25,7 +25,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metanas.devices.device import DeviceDescription
-from metanas.errors import InvalidLayerError, InvalidMeasurementError, TableError
+from metanas.errors import (
+    EmulatedTableError,
+    InvalidLayerError,
+    InvalidMeasurementError,
+    TableError,
+)
 from metanas.files import write_text
 from metanas.profiling.table import SHARED_FIELDS, LatencyTable, Sentinel, TableHeader
 from metanas_agent.layers import parse_layer
@@ -90,6 +95,20 @@ def read_header(path: Path) -> dict[str, Any]:
         TableError: the file is missing or its header is broken.
     """
     return _open(path).head
+
+
+def refuse_emulated(path: Path) -> None:
+    """See that a table does not come from an emulator, whose times are nobody's.
+
+    Raises:
+        EmulatedTableError: it does.
+        TableError: the file is missing or its header is broken.
+    """
+    if read_header(path).get("source") == "emulated":
+        raise EmulatedTableError(
+            f"{path} was timed under an emulator: it says nothing of a real board's speed",
+            hint="measure the board itself, or give --allow-emulated to try things out",
+        )
 
 
 def format_table(table: LatencyTable) -> str:
