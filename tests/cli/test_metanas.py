@@ -162,6 +162,23 @@ def test_an_impossible_constraint_names_the_cheapest_network(command, trained):
     assert not (trained / "run" / "search.jsonl").exists()
 
 
+def test_an_emulated_table_must_be_asked_for(command, trained, tmp_path):
+    emulated = tmp_path / "emulated.tsv"
+    text = table_of(trained).read_text()
+    emulated.write_text(text.replace('source = "simulated"', 'source = "emulated"'))
+    before = contents(trained)
+    limit = ("--constraint", "latency_ms<=1e-6")  # impossible: nothing is searched
+    arguments = ("adapt", trained / "run", "--table", emulated, *limit)
+    code, _, err = command(*arguments)
+    assert code == 1
+    assert_one_clear_line(err, "emulated.tsv was timed under an emulator", "--allow-emulated")
+    assert contents(trained) == before
+    code, _, err = command(*arguments, "--allow-emulated")
+    assert code == 1
+    assert_one_clear_line(err, "no architecture satisfies latency_ms[eyeriss]<=1e-06")
+    (trained / "run" / "tables" / "eyeriss.tsv").unlink()
+
+
 def test_a_constraint_that_cannot_be_read_shows_how_to_write_one(command, trained):
     table = table_of(trained)
     arguments = ("adapt", trained / "run", "--table", table, "--constraint")

@@ -3,6 +3,7 @@ import pytest
 from metanas.devices import (
     Address,
     AgentProfile,
+    BoardProfile,
     LocalAgent,
     LocalProfile,
     SimulatorProfile,
@@ -13,6 +14,7 @@ from metanas.devices import (
     read_profile,
 )
 from metanas.errors import DeviceProfileError, UnknownDeviceError
+from metanas.native import find_target
 from support.agent_process import AgentProcess
 
 
@@ -43,6 +45,18 @@ def test_every_profile_that_metanas_brings_can_be_read(mine):
     assert files
     for file in files:
         assert read_profile(file).description
+
+
+def test_boards_have_targets_that_there_are(mine):
+    boards = {name: device_profile(name) for name in ("pi0", "pi4", "pi4-32")}
+    for board in boards.values():
+        assert isinstance(board, BoardProfile)
+        assert set(board.abis) <= set(find_target(board.target).machines)
+    assert {name: board.runtime for name, board in boards.items()} == {
+        "pi0": "native",
+        "pi4": "onnx",
+        "pi4-32": "native",
+    }
 
 
 def test_users_add_devices_of_their_own(mine):
@@ -83,7 +97,7 @@ def test_an_unknown_name_lists_the_known_ones(mine):
         ("kind = ", "Invalid value"),
         ("\xff\xfe", "Invalid"),
         ("", "kind is None"),
-        ('kind = "toaster"', "local, agent, simulator"),
+        ('kind = "toaster"', "local, agent, board, simulator"),
         ("kind = 3", "kind is 3"),
         ("kind = ['agent']", "kind is"),
         ('kind = "local"\ncolour = "red"', "unknown field 'colour'"),
@@ -93,6 +107,12 @@ def test_an_unknown_name_lists_the_known_ones(mine):
         ('kind = "agent"\naddress = "kitchen"', "no agent's address"),
         ('kind = "simulator"', "backend is None"),
         ('kind = "simulator"\nbackend = "x"\ndescription = 1', "description is 1"),
+        ('kind = "board"\ncpu = "x"', "a board needs cpu and abis"),
+        ('kind = "board"\nabis = ["x"]', "a board needs cpu and abis"),
+        ('kind = "board"\ncpu = "x"\nabis = "x"', "abis is 'x'"),
+        ('kind = "board"\ncpu = "x"\nabis = ["x"]\nmodels = [3]', r"models is \[3\]"),
+        ('kind = "board"\ncpu = "x"\nabis = ["x"]\nruntime = "native"', "needs a target"),
+        ('kind = "board"\ncpu = "x"\nabis = ["x"]\naddress = "x:1"', "unknown field 'address'"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_named(mine, text, complaint):

@@ -10,7 +10,7 @@ import typer
 
 from metanas import __version__
 from metanas.cli import options as o
-from metanas.cli.shell import console, print_json, run_app
+from metanas.cli.shell import console, print_json, run_app, say
 
 _VERIFY_BUDGET_MS = 400
 
@@ -176,6 +176,10 @@ def adapt(
         Path | None,
         typer.Option(help="Run folder whose super-network to adapt; by default RUN's own."),
     ] = None,
+    allow_emulated: Annotated[
+        bool,
+        typer.Option("--allow-emulated", help="Accept tables that were timed under an emulator."),
+    ] = False,
     population: Annotated[int, typer.Option(min=2, help="P of algorithm 1.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="M of algorithm 1.")] = 200,
     search_tasks: Annotated[int, typer.Option(min=1, help="Validation tasks of a round.")] = 16,
@@ -206,7 +210,7 @@ def adapt(
         folder = RunFolder.open(run)
     trained = load_checkpoint(folder.training(SUPERNET).checkpoint)
     for text in table:
-        folder.keep_table(find_table(text))
+        folder.keep_table(find_table(text), allow_emulated=allow_emulated)
     search = SearchSettings(
         population=population, rounds=rounds, tasks=search_tasks, seed=folder.settings.seed
     )
@@ -214,7 +218,9 @@ def adapt(
         outer_settings(trained.settings), epochs=epochs, iterations=iterations, tasks=tasks
     )
     with Workers(folder.settings.workers) as workers:
-        result = stages.search_architecture(workers, folder, constraint, search)
+        result = stages.search_architecture(
+            workers, folder, constraint, search, allow_emulated=allow_emulated
+        )
         stages.meta_train_network(workers, folder, FOUND, result.winner.architecture, outer)
         entry = stages.evaluate_trained(workers, folder, FOUND, episodes)
     if json:
@@ -264,7 +270,7 @@ def verify(
     folder = RunFolder.open(run)
     table = read_table(folder.known_table(device))
     timer = TimerSettings(budget_ms=_VERIFY_BUDGET_MS)
-    with closing(open_device(device)) as opened:
+    with closing(open_device(device, on_wait=say)) as opened:
         result = stages.verify_deployed(opened, folder, table, timer, name=name, tasks=tasks)
     if json:
         print_json(result.to_dict())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from metanas.cli.progress import profile_device
-from metanas.cli.shell import console, print_json, run_app
+from metanas.cli.devices import devices
+from metanas.cli.fleet import Failure, fleet_names, run_fleet
+from metanas.cli.pairing import agent_file, pair, unpair
+from metanas.cli.progress import Advance, profile_device
+from metanas.cli.shell import FAILED, console, print_failure, print_json, run_app
 from metanas.cli.table_view import show_diff, show_list, show_table, verdict_counts
-from metanas.devices import Device, open_device
+from metanas.devices import Device
 from metanas.errors import TableError
 from metanas.profiling import (
     LatencyTable,
@@ -36,6 +39,12 @@ _EXAMPLES = """Examples:
   metanas-profile --device local               measure this machine
 
   metanas-profile --device eyeriss             simulate an accelerator
+
+  metanas-profile pair pi@raspberrypi.local    install the agent on a board
+
+  metanas-profile devices                      what is in the network
+
+  metanas-profile --device all                 measure every paired board, side by side
 
   metanas-profile list                         what there is
 
@@ -83,7 +92,11 @@ def measure(
     context: typer.Context,
     *,
     device: Annotated[
-        str, typer.Option(help="What to measure: `local`, or another known device's name.")
+        str,
+        typer.Option(
+            help="What to measure: `local`, another device's name, several like `pi0,pi4`, or "
+            "`all` for every paired board that answers."
+        ),
     ] = "",
     space: Annotated[
         str, typer.Option(help="Search space whose layers are measured.", callback=_space)
@@ -127,17 +140,28 @@ def measure(
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
     searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
-    started = time.monotonic()
-    with closing(open_device(device)) as opened:
+    settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed)
+
+    def measure_one(opened: Device, advance: Advance) -> _Profiled:
+        started = time.monotonic()
         path = _path(opened, searched, out)
-        settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed)
-        table = profile_device(opened, searched, settings, path, rounds=rounds, fresh=fresh)
-    seconds = round(time.monotonic() - started, 1)
-    if json:
-        print_json({"table": str(path), "seconds": seconds, **_summary(table)})
+        table = profile_device(
+            opened, searched, settings, path, advance=advance, rounds=rounds, fresh=fresh
+        )
+        return _Profiled(path, table, round(time.monotonic() - started, 1))
+
+    results = run_fleet(fleet_names(device), measure_one)
+    if len(results) == 1:
+        (result,) = results.values()
+        _show_one(result, json=json)
     else:
-        console.print(f"{len(table.rows)} rows in {seconds} s: {path}", soft_wrap=True)
-        show_table(console, table, heat_map=False)
+        _show_fleet(results, json=json)
+
+
+app.command()(devices)
+app.command()(pair)
+app.command()(unpair)
+app.command()(agent_file)
 
 
 @app.command(name="list")
@@ -215,6 +239,45 @@ def merge(
             f"values, there the tighter interval was kept: {out}",
             soft_wrap=True,
         )
+
+
+class _Profiled(NamedTuple):
+    path: Path
+    table: LatencyTable
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"table": str(self.path), "seconds": self.seconds, **_summary(self.table)}
+
+    def show(self) -> None:
+        text = f"{len(self.table.rows)} rows in {self.seconds} s: {self.path}"
+        console.print(text, soft_wrap=True)
+
+
+def _show_one(result: _Profiled | Failure, *, json: bool) -> None:
+    if not isinstance(result, _Profiled):
+        raise result
+    if json:
+        print_json(result.to_json())
+    else:
+        result.show()
+        show_table(console, result.table, heat_map=False)
+
+
+def _show_fleet(results: Mapping[str, _Profiled | Failure], *, json: bool) -> None:
+    """What was measured, then a line for each failure; exit code 1 if there is one."""
+    measured = {name: found for name, found in results.items() if isinstance(found, _Profiled)}
+    failed = {name: error for name, error in results.items() if not isinstance(error, _Profiled)}
+    if json:
+        errors = [{"device": name, "error": str(error)} for name, error in failed.items()]
+        print_json([*(found.to_json() for found in measured.values()), *errors])
+    else:
+        for found in measured.values():
+            found.show()
+    for name, error in failed.items():
+        print_failure(error, of=name)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 def _path(device: Device, space: SearchSpace[Any], out: Path | None) -> Path:

@@ -1,8 +1,8 @@
-"""One progress bar for every long command, and the profiling that two commands share."""
+"""Progress bars for every long command, and the profiling that two commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,29 +26,43 @@ from metanas_agent.timer import TimerSettings
 class Advance(Protocol):
     """Moves the bar."""
 
-    def __call__(self, done: int, *, total: int | None = None, detail: str = "") -> None:
-        """Say how much is done, of how much, and how it goes."""
+    def __call__(
+        self, done: int | None = None, *, total: int | None = None, detail: str = ""
+    ) -> None:
+        """Say how much is done, of how much (None: as before), and how it goes."""
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None = None) -> Iterator[Advance]:
     """Show a bar on the console while the block runs."""
+    with progress_bars() as add_bar:
+        yield add_bar(description, total)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int | None], Advance]]:
+    """Show bars on the console while the block runs; what it gives adds one, from any thread."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with Progress(*columns, console=console) as bars:
-        task = bars.add_task(description, total=total, detail="")
 
-        def advance(done: int, *, total: int | None = None, detail: str = "") -> None:
-            known = {} if total is None else {"total": total}
-            bars.update(task, completed=done, detail=detail, **known)  # type: ignore[arg-type]
+        def add_bar(description: str, total: int | None = None) -> Advance:
+            task = bars.add_task(description, total=total, detail="")
 
-        yield advance
+            def advance(
+                done: int | None = None, *, total: int | None = None, detail: str = ""
+            ) -> None:
+                bars.update(task, completed=done, total=total, detail=detail)
+
+            return advance
+
+        yield add_bar
 
 
 def profile_device(
@@ -57,22 +71,22 @@ def profile_device(
     timer: TimerSettings,
     out: Path,
     *,
+    advance: Advance,
     rounds: int,
     fresh: bool = False,
 ) -> LatencyTable:
     """Time every layer of the space; see `metanas.profiling.profile`."""
-    with progress_bar(f"profiling {device.name}") as advance:
 
-        def observe(progress: SweepProgress) -> None:
-            advance(progress.done, total=progress.total)
+    def observe(progress: SweepProgress) -> None:
+        advance(progress.done, total=progress.total)
 
-        return profile(
-            device,
-            space,
-            timer,
-            out,
-            rounds=rounds,
-            seed=timer.seed,
-            fresh=fresh,
-            on_progress=observe,
-        )
+    return profile(
+        device,
+        space,
+        timer,
+        out,
+        rounds=rounds,
+        seed=timer.seed,
+        fresh=fresh,
+        on_progress=observe,
+    )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metanas.cli import stages
-from metanas.cli.progress import profile_device
+from metanas.cli.progress import profile_device, progress_bar
 from metanas.cli.shell import console
 from metanas.devices import open_device
 from metanas.meta import OuterSettings
@@ -70,9 +70,14 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
 
     _say(2, "profiling this machine through an agent process: every layer of the space")
     table_path = folder.table(DEVICE)
-    with closing(open_device(DEVICE)) as device:
+    with closing(open_device(DEVICE)) as device, progress_bar(f"profiling {DEVICE}") as advance:
         profile_device(
-            device, space, replace(PROFILING, seed=seed), table_path, rounds=PROFILING_ROUNDS
+            device,
+            space,
+            replace(PROFILING, seed=seed),
+            table_path,
+            advance=advance,
+            rounds=PROFILING_ROUNDS,
         )
     with Workers(workers) as pool:
         _say(3, "meta-training the super-network (MAML++, progressive shrinking)")

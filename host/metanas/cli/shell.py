@@ -28,12 +28,9 @@ def run_app(app: typer.Typer) -> NoReturn:
     """Run a typer application: exit code 0, 1 (failed, one clear line) or 2 (usage)."""
     try:
         app()
-    except MetanasError as error:
-        _fail(error.what, error.hint)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _fail(f"the disk is full: {error.filename or ''}", "free some space and run it again")
-        _fail(f"{error.strerror or error}: {error.filename or ''}", "check the path and its rights")
+    except (MetanasError, OSError) as error:
+        print_failure(error)
+        sys.exit(FAILED)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
             _stop()
@@ -41,11 +38,36 @@ def run_app(app: typer.Typer) -> NoReturn:
     sys.exit(0)
 
 
-def _fail(what: str, hint: str) -> NoReturn:
-    console.print(f"error: {what}", style="red", markup=False, highlight=False, soft_wrap=True)
+def say(text: str) -> None:
+    """One line for people, whatever is in it."""
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_failure(error: MetanasError | OSError, *, of: str = "") -> None:
+    """One line that says what failed (of which device, say), and one that says what to do."""
+    if isinstance(error, MetanasError):
+        what, hint = error.what, error.hint
+    elif error.errno == errno.ENOSPC:
+        what = f"the disk is full: {error.filename or ''}"
+        hint = "free some space and run it again"
+    else:
+        what = f"{error.strerror or error}: {error.filename or ''}"
+        hint = "check the path and its rights"
+    what = f"error: {of}: {what}" if of else f"error: {what}"
+    console.print(printable(what), style="red", markup=False, highlight=False, soft_wrap=True)
     if hint:
-        console.print(f"  {hint}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(FAILED)
+        console.print(f"  {printable(hint)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal could obey written out, such as `\x1b`.
+
+    Names and reasons that come from a device are a stranger's texts.
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 def _stop() -> NoReturn:

@@ -63,6 +63,8 @@ def search_architecture(
     folder: RunFolder,
     constraints: Sequence[str],
     settings: SearchSettings,
+    *,
+    allow_emulated: bool = False,
 ) -> SearchResult:
     """Search the super-network under constraints."""
     with progress_bar("search", settings.rounds) as advance:
@@ -70,7 +72,14 @@ def search_architecture(
         def observe(line: dict[str, Any]) -> None:
             advance(line["round"] + 1, detail=f"least loss {min(line['losses']):.3f}")
 
-        return search(workers, folder, constraints, settings, observer=observe)
+        return search(
+            workers,
+            folder,
+            constraints,
+            settings,
+            allow_emulated=allow_emulated,
+            observer=observe,
+        )
 
 
 def evaluate_trained(

@@ -22,6 +22,9 @@ class Address:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @classmethod
     def parse(cls, text: str) -> Address | None:
         """Read `HOST:PORT` or `[IPV6]:PORT`; None where the text is neither."""
@@ -56,15 +59,37 @@ class SimulatorProfile:
     settings: dict[str, Any]
 
 
-DeviceProfile = LocalProfile | AgentProfile | SimulatorProfile
+@dataclass(frozen=True, slots=True)
+class BoardProfile:
+    """`kind = "board"`: what all boards of a kind have in common; pairing says where one is.
+
+    Args:
+        description: for people.
+        cpu: the processor, as compilers name it.
+        abis: machine names that such a board gives itself, such as `armv6l`.
+        models: how the model in its device tree begins, none if that does not matter.
+        runtime: the agent's runtime that shall do the work.
+        target: what programs for `runtime = "native"` are built for, empty if there are none.
+    """
+
+    description: str
+    cpu: str
+    abis: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    runtime: str = "onnx"
+    target: str = ""
+
+
+DeviceProfile = LocalProfile | AgentProfile | SimulatorProfile | BoardProfile
 
 
 def read_profile(path: Path) -> DeviceProfile:
     """Read a device's file.
 
-    Every file has `kind` and may have `description`. `local` and `agent` may have `runtime`,
-    `agent` must have `address` ("HOST:PORT"), `simulator` must have `backend` and may have any
-    further field, which that backend judges.
+    Every file has `kind` and may have `description`. `local`, `agent` and `board` may have
+    `runtime`, `agent` must have `address` ("HOST:PORT"). `board` must have `cpu` and `abis`, and
+    may have `models` and `target`. `simulator` must have `backend` and may have any further field,
+    which that backend judges.
 
     Raises:
         DeviceProfileError: the file cannot be read or makes no sense.
@@ -96,6 +121,22 @@ def _agent(path: Path, values: dict[str, Any]) -> AgentProfile:
     return AgentProfile(**{"description": "", **values}, address=address)
 
 
+def _board(path: Path, values: dict[str, Any]) -> BoardProfile:
+    lists = {name: _texts(path, name, values.pop(name, [])) for name in ("abis", "models")}
+    texts = ("cpu", "description", "runtime", "target")
+    _check_texts(path, values, allowed=(*texts, *lists))
+    if not values.get("cpu") or not lists["abis"]:
+        raise DeviceProfileError(
+            f"{path}: a board needs cpu and abis",
+            hint='write them like cpu = "cortex-a72" and abis = ["aarch64"]',
+        )
+    if values.get("runtime") == "native" and not values.get("target"):
+        raise DeviceProfileError(
+            f"{path}: the runtime native needs a target", hint='write one like target = "armv6"'
+        )
+    return BoardProfile(**{"description": "", **values, **lists})
+
+
 def _simulator(path: Path, values: dict[str, Any]) -> SimulatorProfile:
     description = values.pop("description", "")
     _check_texts(
@@ -109,6 +150,7 @@ def _simulator(path: Path, values: dict[str, Any]) -> SimulatorProfile:
 _READERS: dict[str, Callable[[Path, dict[str, Any]], DeviceProfile]] = {
     "local": _local,
     "agent": _agent,
+    "board": _board,
     "simulator": _simulator,
 }
 
@@ -121,3 +163,11 @@ def _check_texts(path: Path, values: dict[str, Any], *, allowed: tuple[str, ...]
             )
         if not isinstance(value, str):
             raise DeviceProfileError(f"{path}: {name} is {value!r}", hint="write it as a text")
+
+
+def _texts(path: Path, name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise DeviceProfileError(
+            f"{path}: {name} is {value!r}", hint=f'write it as a list of texts: {name} = ["..."]'
+        )
+    return tuple(value)

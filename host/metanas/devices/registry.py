@@ -1,23 +1,34 @@
-"""Devices by name: those that metanas brings, then the user's own, which may replace them."""
+"""Devices by name: those that metanas brings, the user's own, which may replace them, and boards.
+
+A board's profile says what all boards of its kind have in common; a name reaches a board once this
+host is paired with one.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import metanas
 from metanas.devices.client import AgentDevice
 from metanas.devices.device import Device
+from metanas.devices.endpoint import TcpEndpoint
 from metanas.devices.local import LocalAgent
+from metanas.devices.paired import PairedEndpoint
 from metanas.devices.profile import (
     Address,
     AgentProfile,
+    BoardProfile,
     DeviceProfile,
     LocalProfile,
     SimulatorProfile,
     read_profile,
 )
-from metanas.errors import UnknownDeviceError
+from metanas.devices.reconnecting import ReconnectingDevice
+from metanas.devices.upload import ArtifactSource
+from metanas.errors import DeviceProfileError, UnknownDeviceError
+from metanas.pairing.records import PairedDevice, find_paired, paired_devices
 
 
 def profiles_folder() -> Path:
@@ -34,15 +45,15 @@ def user_devices_folder() -> Path:
 
 
 def device_names() -> tuple[str, ...]:
-    """Names of all known devices, sorted."""
+    """Names of all profiles, sorted."""
     return tuple(sorted(_files()))
 
 
 def device_profile(name: str) -> DeviceProfile:
-    """What is known of a device; `HOST:PORT` is a device too.
+    """What is known of a device or a kind of board; `HOST:PORT` is a device too.
 
     Raises:
-        UnknownDeviceError: no device has that name.
+        UnknownDeviceError: none has that name.
         DeviceProfileError: its file makes no sense.
     """
     if path := _files().get(name):
@@ -51,34 +62,112 @@ def device_profile(name: str) -> DeviceProfile:
         return AgentProfile(description="", address=address)
     raise UnknownDeviceError(
         f"unknown device {name!r}",
-        hint=f"choose from {', '.join(device_names())}, give HOST:PORT of a running agent, "
-        f"or describe it in {user_devices_folder() / 'NAME.toml'}",
+        hint=f"choose from {', '.join(_reachable_names())}, give HOST:PORT of a running agent, "
+        f"pair with a board, or describe it in {user_devices_folder() / 'NAME.toml'}",
     )
 
 
-def open_device(name: str) -> Device:
+def open_device(name: str, *, on_wait: Callable[[str], None] = lambda _: None) -> Device:
     """Reach a device; close it after use.
 
     Args:
-        name: one of `device_names()`, or `HOST:PORT`.
+        name: of a device or of a paired board, a board's id, `NAME@START-OF-ID`, or `HOST:PORT`.
+        on_wait: told in words, whenever a board is lost and will be tried again.
 
     Raises:
         UnknownDeviceError: no device has that name.
+        AmbiguousDeviceError: several paired boards have it.
         DeviceProfileError: its file makes no sense.
         AgentUnreachableError: its agent does not answer.
+        UntrustedError: somebody else answers in its place.
         VersionMismatchError: its agent speaks another major version of the protocol.
     """
+    if name not in _files() and (board := find_paired(name)):
+        return open_board(board, on_wait=on_wait)
     match device_profile(name):
         case LocalProfile(runtime=runtime):
             return LocalAgent(name, runtime=runtime)
         case AgentProfile(address=address, runtime=runtime):
-            return AgentDevice(name, address.host, address.port, runtime=runtime)
+            return AgentDevice(name, TcpEndpoint(address.host, address.port), runtime=runtime)
         case SimulatorProfile(settings=settings):
             from metanas_simulators import make_simulator  # noqa: PLC0415 - only when asked for
 
             return make_simulator(name, settings)
+        case BoardProfile():
+            if board := find_paired(name):
+                return open_board(board, on_wait=on_wait)
+            raise UnknownDeviceError(
+                f"no {name} is paired",
+                hint=f"pair with one first: metanas-profile pair USER@HOST --name {name}",
+            )
+
+
+def canonical_name(name: str) -> str:
+    """The one name of what `name` means, so that a board is not opened twice under two names.
+
+    Raises:
+        AmbiguousDeviceError: several paired boards bear the name.
+    """
+    if name in _files() and not _is_board(name):
+        return name
+    board = find_paired(name)
+    return name_of(board) if board else name
+
+
+def open_board(board: PairedDevice, *, on_wait: Callable[[str], None] = lambda _: None) -> Device:
+    """Reach a paired board, with the runtime that its profile says.
+
+    Raises:
+        DeviceProfileError: its profile is none of a board, or makes no sense.
+        AgentUnreachableError: its agent does not answer.
+        UntrustedError: somebody else answers in its place.
+        VersionMismatchError: its agent speaks another major version of the protocol.
+    """
+    runtime, artifacts = _work_of(board)
+    name, endpoint = name_of(board), PairedEndpoint(board)
+
+    def connect(session: str) -> Device:
+        return AgentDevice(name, endpoint, runtime=runtime, artifacts=artifacts, session=session)
+
+    return ReconnectingDevice(connect, on_wait=on_wait)
+
+
+def name_of(board: PairedDevice) -> str:
+    """What to call a paired board: its name, with the start of its id where another bears it."""
+    namesakes = [device for device in paired_devices() if device.name == board.name]
+    return board.name if len(namesakes) == 1 else f"{board.name}@{board.id[:8]}"
+
+
+def _work_of(board: PairedDevice) -> tuple[str, ArtifactSource | None]:
+    """The runtime of a board, and what makes the programs that it needs."""
+    if not board.profile:
+        return "onnx", None
+    profile = device_profile(board.profile)
+    if not isinstance(profile, BoardProfile):
+        raise DeviceProfileError(
+            f"{board.name} was paired as a {board.profile}, which is no kind of board",
+            hint=f"pair again: metanas-profile pair {board.ssh} --profile PROFILE",
+        )
+    if profile.runtime != "native":
+        return profile.runtime, None
+    from metanas.native import NativeArtifacts  # noqa: PLC0415 - slow, and needs an extra
+
+    return profile.runtime, NativeArtifacts(profile.target)
 
 
 def _files() -> dict[str, Path]:
     folders = (profiles_folder() / "devices", user_devices_folder())
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
+def _reachable_names() -> list[str]:
+    """Names that `open_device` could reach: not those of kinds of boards, or broken files."""
+    boards = [name_of(board) for board in paired_devices()]
+    return [*(name for name in device_names() if not _is_board(name)), *boards]
+
+
+def _is_board(name: str) -> bool:
+    try:
+        return isinstance(device_profile(name), BoardProfile)
+    except DeviceProfileError:
+        return False

@@ -10,7 +10,7 @@ from typing import Any
 from metanas.files import write_json
 from metanas.meta import Accuracy, QueryNorm, evaluate
 from metanas.parallel import Group, Workers
-from metanas.profiling import read_table
+from metanas.profiling import read_table, refuse_emulated
 from metanas.provenance import provenance
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import SUPERNET, context, load_trained, trained_architecture
@@ -33,6 +33,7 @@ def search(
     constraints: Sequence[str],
     settings: SearchSettings,
     *,
+    allow_emulated: bool = False,
     observer: Callable[[dict[str, Any]], None] | None = None,
 ) -> SearchResult:
     """Search the super-network under constraints, or go on; writes `search.json`.
@@ -42,14 +43,19 @@ def search(
         folder: with a trained super-network, and a table of each device to be constrained.
         constraints: texts such as `latency_ms[pi0]<=20`.
         settings: algorithm 1's numbers.
+        allow_emulated: whether a table may come from an emulator.
         observer: called with each round's journal line.
 
     Raises:
         ConstraintSyntaxError: a constraint cannot be read.
         ConstraintError: no architecture keeps within them.
+        EmulatedTableError: a table comes from an emulator, and that was not asked for.
         MissingRowsError: a table lacks layers of the space.
         SettingsMismatchError: the folder's search was begun with other settings.
     """
+    if not allow_emulated:
+        for path in folder.tables.values():
+            refuse_emulated(path)
     result, parsed = workers.run(_search, folder, tuple(constraints), settings, observer=observer)
     # The front is drawn against what was constrained, a latency before anything else.
     limited = sorted((c.cost for c in parsed), key=lambda name: not name.startswith(LATENCY))

@@ -20,7 +20,7 @@ from metanas.data import (
 from metanas.errors import DataError, RunFolderError
 from metanas.files import write_bytes, write_json
 from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
-from metanas.profiling import read_table
+from metanas.profiling import read_table, refuse_emulated
 from metanas.provenance import provenance
 from metanas.spaces import SearchSpace, make_space
 
@@ -204,12 +204,15 @@ class RunFolder:
             )
         return self.table(device)
 
-    def keep_table(self, source: Path) -> None:
+    def keep_table(self, source: Path, *, allow_emulated: bool = False) -> None:
         """Copy a table into the folder, so that the run stays whole by itself.
 
         Raises:
+            EmulatedTableError: it comes from an emulator, and that was not asked for.
             TableError: it cannot be read.
         """
+        if not allow_emulated:
+            refuse_emulated(source)
         device = read_table(source).header.device.name
         write_bytes(self.table(device), source.read_bytes())
 
