@@ -11,6 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
+def cache_folder() -> Path:
+    """METANAS_CACHE, else XDG_CACHE_HOME/metanas, else ~/.cache/metanas."""
+    if own := os.environ.get("METANAS_CACHE"):
+        return Path(own)
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "metanas"
+    return Path.home() / ".cache" / "metanas"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the block ends well.

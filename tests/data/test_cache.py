@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metanas.data import DATASETS, DataSet, cache, load
+from metanas.data import DATASETS, DataSet, load
 from metanas.errors import DataError, UnknownDataSetError
+from metanas.files import cache_folder
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -135,12 +136,12 @@ def test_the_cache_folder_follows_the_environment(
 ) -> None:
     monkeypatch.setenv("METANAS_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.cache_folder() == tmp_path / "own"
+    assert cache_folder() == tmp_path / "own"
     monkeypatch.delenv("METANAS_CACHE")
-    assert cache.cache_folder() == tmp_path / "xdg" / "metanas"
+    assert cache_folder() == tmp_path / "xdg" / "metanas"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache.cache_folder() == tmp_path / "home" / ".cache" / "metanas"
+    assert cache_folder() == tmp_path / "home" / ".cache" / "metanas"
 
 
 def test_the_data_root_follows_argument_environment_cache(

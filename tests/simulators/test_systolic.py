@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from metanas.devices import open_device
 from metanas.errors import DeviceProfileError, UnsupportedError
-from metanas_agent.layers import ConvLayer, EmptyLayer, HeadLayer
+from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
 from metanas_simulators import DATAFLOWS, MatrixProduct, SystolicArray, make_simulator
@@ -79,8 +79,9 @@ def test_a_layer_is_a_matrix_product():
         assert pixels * taps * filters == layer.macs
 
 
-def test_an_empty_graph_costs_nothing():
-    assert SystolicArray(12, 14, "ws", 200).latency_ms(EmptyLayer(1, 1, 1)) == 0.0
+@pytest.mark.parametrize("layer", [EmptyLayer(1, 1, 1), AddLayer(8, 4, 4, pool=2)], ids=str)
+def test_what_is_not_modelled_costs_nothing(layer):
+    assert SystolicArray(12, 14, "ws", 200).latency_ms(layer) == 0.0
 
 
 def test_the_clock_scales_time():

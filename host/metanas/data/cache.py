@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,15 +17,6 @@ from metanas.files import replacing, write_json
 from metanas.provenance import provenance
 
 INDEX = "index.json"
-
-
-def cache_folder() -> Path:
-    """METANAS_CACHE, else XDG_CACHE_HOME/metanas, else ~/.cache/metanas."""
-    if own := os.environ.get("METANAS_CACHE"):
-        return Path(own)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared) / "metanas"
-    return Path.home() / ".cache" / "metanas"
 
 
 @dataclass(frozen=True, slots=True)

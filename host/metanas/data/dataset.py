@@ -16,6 +16,7 @@ from metanas.data.mini_imagenet import recipe as mini_imagenet
 from metanas.data.omniglot import recipe as omniglot
 from metanas.data.recipe import SPLITS, Progress, Recipe, Request, Rotations, Split
 from metanas.errors import DataError, UnknownDataSetError
+from metanas.files import cache_folder
 
 DATASETS: dict[str, Callable[[Request], Recipe]] = {
     "glyphs": glyphs,
@@ -125,11 +126,11 @@ def load(
 
 def _data_root(given: Path | None) -> Path:
     named = os.environ.get("METANAS_DATA")
-    return given or (Path(named) if named else cache.cache_folder())
+    return given or (Path(named) if named else cache_folder())
 
 
 def _decoded(name: str, recipe: Recipe, request: Request) -> dict[Split, ImageSet]:
-    place = cache.cache_folder() / "data" / f"{name}-{recipe.fingerprint[:16]}"
+    place = cache_folder() / "data" / f"{name}-{recipe.fingerprint[:16]}"
     sets = cache.read(place, recipe.fingerprint)
     if sets is None:
         with recipe.open() as plan:

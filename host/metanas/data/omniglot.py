@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from metanas.data.cache import cache_folder
 from metanas.data.download import download
 from metanas.data.places import candidates, find, not_found
 from metanas.data.recipe import SPLITS, ClassImages, Plan, Recipe, Request, Split, fingerprint
 from metanas.data.tree import open_tree
 from metanas.errors import SplitMismatchError
+from metanas.files import cache_folder
 
 SHAPE = (1, 28, 28)
 BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
