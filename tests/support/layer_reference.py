@@ -6,19 +6,21 @@ import numpy as np
 import onnxruntime
 from onnx import numpy_helper
 
-from metanas_agent.layers import ConvLayer, HeadLayer, LayerSpec
+from metanas_agent.layers import AddLayer, ConvLayer, HeadLayer, LayerSpec
 from metanas_agent.runtimes.onnx_graph import INPUT, layer_model
 from support.native_program import Array, NativeProgram
 
 
 def weight_shapes(layer: LayerSpec) -> tuple[tuple[int, ...], ...]:
-    """Of the weights, then of the biases."""
+    """Of the weights, then of the biases; of the second map where two are added."""
     match layer:
         case ConvLayer():
             return (
                 (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel),
                 (layer.out_channels,),
             )
+        case AddLayer():
+            return ((1, *layer.input_shape),)
         case HeadLayer():
             return (layer.ways, layer.features), (layer.ways,)
     return ()

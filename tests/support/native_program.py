@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas_agent.layers import ConvLayer, EmptyLayer, HeadLayer, LayerSpec
+from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer, LayerSpec
 
 Array = NDArray[np.float32]
 
@@ -90,6 +90,8 @@ def words(layer: LayerSpec) -> str:
                 f"conv {shape} {layer.out_channels} {layer.kernel} {layer.stride}"
                 f" {layer.activation} {layer.pool}"
             )
+        case AddLayer():
+            return f"add {shape} {layer.activation} {layer.pool}"
         case HeadLayer():
             return f"head {shape} {layer.pool} {layer.ways}"
         case EmptyLayer():

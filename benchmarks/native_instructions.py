@@ -1,0 +1,126 @@
+"""Instructions a multiply-accumulate of a board's layer program, counted by an emulator.
+
+    python benchmarks/native_instructions.py [--target armv6] [--sample 30] [--layer KEY]...
+
+Random 3x3 and 5x5 convolutions of VGG9 (with bias, activation and 2x2 max-pooling, all of it
+counted) run in QEMU's user emulation, whose wall clock says nothing of a board, but which counts
+every instruction exactly: the difference between two calls and one. At most 2.0 a MAC is wanted of
+armv6, which computes one MAC an instruction at best.
+
+Needs an emulator that takes plugins (apt install qemu-user, not qemu-user-static) and a C compiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from metanas.native import Target, build_layer_program, find_target
+from metanas.spaces import make_space
+from metanas_agent.layers import ConvLayer, LayerSpec, parse_layer
+from support.native_program import words
+
+INPUT_SHAPES = ((1, 28, 28), (3, 84, 84))
+WANTED = 2.0
+PLUGIN_SOURCE = Path(__file__).with_name("instruction_counter.c")
+PLUGIN_VERSIONS = range(1, 7)
+LARGEST_MACS = 60_000_000  # seconds in the emulator
+
+
+def main() -> None:
+    options = parse_options()
+    target = find_target(options.target)
+    program = build_layer_program(target).path
+    layers = [parse_layer(key) for key in options.layer] or choose_layers(options.sample)
+    with tempfile.TemporaryDirectory() as folder:
+        command = emulator_with_plugin(target, program, Path(folder))
+
+        def measure(layer: LayerSpec) -> float:
+            ratio = (count(command, layer, 2) - count(command, layer, 1)) / layer.macs
+            print(f"{layer.key:48}{ratio:6.2f}", flush=True)
+            return ratio
+
+        with ThreadPoolExecutor(options.jobs) as pool:
+            ratios = list(pool.map(measure, layers))
+    print(report(layers, ratios))
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--target", default="armv6", choices=("armv6", "armv7", "aarch64"))
+    parser.add_argument("--sample", type=int, default=30, help="layers a picture size")
+    parser.add_argument("--layer", action="append", default=[], help="these instead of a sample")
+    parser.add_argument("--jobs", type=int, default=1, help="emulators at the same time")
+    return parser.parse_args()
+
+
+def choose_layers(sample: int) -> list[LayerSpec]:
+    shuffle = random.Random(0)
+    chosen: list[LayerSpec] = []
+    for shape in INPUT_SHAPES:
+        layers = [
+            layer
+            for layer in make_space("vgg9", input_shape=shape, ways=5).all_layers
+            if isinstance(layer, ConvLayer) and layer.kernel > 1 and layer.macs <= LARGEST_MACS
+        ]
+        chosen += shuffle.sample(layers, sample)
+    return chosen
+
+
+def emulator_with_plugin(target: Target, program: Path, folder: Path) -> list[str]:
+    """The command that runs the program and counts, with the plugin built for this emulator."""
+    name, *arguments = target.emulator
+    emulator = shutil.which(name.removesuffix("-static"))
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if emulator is None or compiler is None:
+        sys.exit("needs qemu-user and a C compiler: apt install qemu-user gcc")
+    for version in PLUGIN_VERSIONS:
+        plugin = folder / f"counter{version}.so"
+        flags = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={version}"]
+        subprocess.run([compiler, *flags, str(PLUGIN_SOURCE), "-o", str(plugin)], check=True)
+        command = [emulator, *arguments, "-plugin", str(plugin), str(program)]
+        done = subprocess.run(command, input=b"", capture_output=True, check=False)
+        if b"instructions" in done.stderr:
+            return command
+    sys.exit(f"{emulator} does not take the plugin: {done.stderr.decode().strip()}")
+
+
+def count(command: list[str], layer: LayerSpec, calls: int) -> int:
+    """Instructions of a process that prepares a layer and runs it so many times."""
+    lines = f"layer {words(layer)} 1\nrun {calls}\n"
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    found = re.search(r"instructions (\d+)", done.stderr)
+    if not found or "ns " not in done.stdout:
+        sys.exit(f"{layer.key}: {done.stdout} {done.stderr}")
+    return int(found[1])
+
+
+def report(layers: list[LayerSpec], ratios: list[float]) -> str:
+    groups: dict[str, list[float]] = defaultdict(list)
+    for layer, ratio in zip(layers, ratios, strict=True):
+        groups["all"].append(ratio)
+        groups[f"{layer.in_channels} channels in"].append(ratio)
+        if isinstance(layer, ConvLayer):
+            groups[f"kernel {layer.kernel}"].append(ratio)
+    lines = [f"{'':20}{'layers':>8}{'median':>8}{'worst':>8}{f'<= {WANTED}':>8}"]
+    for name, group in groups.items():
+        within = sum(ratio <= WANTED for ratio in group) / len(group)
+        lines.append(
+            f"{name:20}{len(group):8}{statistics.median(group):8.2f}{max(group):8.2f}{within:8.0%}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+/* Convolution, activation and max-pooling, from compact NCHW to compact NCHW.
+ *
+ * A run copies the input into its border, then, a strip of rows at a time: `convolve` sums the
+ * strip for all channels, `finish` pools and activates it, and the channel blocks are taken apart.
+ * Strips are short enough to stay in the cache between the three. */
+#include "harness.h"
+#include "layers.h"
+#include "system.h"
+#include "tiling.h"
+#include "unblock.h"
+
+static struct {
+  struct layer *layer;
+  int64_t in_channels, height, width, out_channels, kernel, stride, pool;
+  int64_t rows, columns;               /* of the convolution */
+  int64_t pooled_rows, pooled_columns; /* of the output */
+  int64_t padded_height, padded_width; /* of the input with its border */
+  int64_t row_pitch;                   /* from row to row of it */
+  int64_t blocks;                      /* of output channels */
+  int64_t strip_rows;                  /* a multiple of `pool`, or all */
+  bool is_flat;                        /* pointwise: a strip is one row to `convolve` */
+  struct tiling tiling;
+  const struct finish_kernel *finish;
+  const float *padded;
+  float *border, *packed, *bias, *sums, *finished;
+} conv;
+
+static TVMFFIAny tensor_argument(DLTensor *tensor) {
+  return (TVMFFIAny){.type_index = TVM_TENSOR, .v_ptr = tensor};
+}
+
+static TVMFFIAny integer_argument(int64_t value) {
+  return (TVMFFIAny){.type_index = TVM_INTEGER, .v_int64 = value};
+}
+
+static void copy_row(float *restrict target, const float *restrict source, long count) {
+  for (long i = 0; i < count; i++) target[i] = source[i];
+}
+
+/* The border is zero from the start: only the map itself is copied. */
+static void copy_into_border(void) {
+  int64_t edge = conv.kernel / 2;
+  const float *source = conv.layer->input;
+  for (int64_t c = 0; c < conv.in_channels; c++) {
+    float *target = conv.border + (c * conv.padded_height + edge) * conv.padded_width + edge;
+    for (int64_t y = 0; y < conv.height; y++, source += conv.width, target += conv.padded_width)
+      copy_row(target, source, (long)conv.width);
+  }
+}
+
+/* What `convolve` takes for the rows and columns of a strip. */
+static int64_t strip_height(int64_t rows) { return conv.is_flat ? 1 : rows; }
+
+static int64_t strip_width(int64_t rows) {
+  return conv.is_flat ? rows * conv.columns : conv.columns;
+}
+
+/* Sums of a strip that a channel block takes, waste included. */
+static int64_t strip_size(int64_t rows) {
+  return strip_height(rows) * tiled_columns(&conv.tiling, strip_width(rows)) * CHANNEL_BLOCK;
+}
+
+static int sum_tiles(const struct tiles *tiles, int64_t first_row, int64_t first_column,
+                     int64_t rows, int64_t count) {
+  int64_t k = conv.kernel, pixels = tiles->pixels, size = strip_size(rows);
+  int64_t window = conv.in_channels * k * k * CHANNEL_BLOCK;
+  for (int i = 0; i < tiles->count && count; i++) {
+    const struct segment *segment = &tiles->segments[i];
+    int64_t tile = segment->kernel->blocks, groups = segment->groups;
+    const float *image =
+        conv.padded + (first_row * conv.row_pitch + first_column) * conv.stride;
+    float *sums = conv.sums + segment->first * size + first_column * CHANNEL_BLOCK;
+    int64_t image_shape[] = {conv.in_channels, conv.padded_height, conv.padded_width};
+    int64_t weight_shape[] = {groups, tile, conv.in_channels, k, k, CHANNEL_BLOCK};
+    int64_t bias_shape[] = {groups, tile, CHANNEL_BLOCK};
+    int64_t sum_shape[] = {groups, tile, strip_height(rows), count, pixels, CHANNEL_BLOCK};
+    int64_t sum_strides[] = {
+        tile * size, size, size / strip_height(rows), pixels * CHANNEL_BLOCK, CHANNEL_BLOCK, 1};
+    DLTensor tensors[] = {
+        tensor_view((float *)image, image_shape, 3),
+        tensor_view(conv.packed + segment->first * window, weight_shape, 6),
+        tensor_view(conv.bias + segment->first * CHANNEL_BLOCK, bias_shape, 3),
+        tensor_view(sums, sum_shape, 6),
+    };
+    tensors[3].strides = sum_strides;
+    TVMFFIAny arguments[] = {tensor_argument(tensors), tensor_argument(tensors + 1),
+                             tensor_argument(tensors + 2), tensor_argument(tensors + 3)};
+    TVMFFIAny result = {0};
+    if (segment->kernel->run(NULL, arguments, 4, &result)) return -1;
+  }
+  return 0;
+}
+
+static int sum_strip(int64_t first_row, int64_t rows) {
+  const struct tiling *tiling = &conv.tiling;
+  int64_t columns = strip_width(rows), main = count_main(tiling, columns);
+  if (sum_tiles(&tiling->main, first_row, 0, rows, main)) return -1;
+  return sum_tiles(&tiling->rest, first_row, main * tiling->main.pixels, rows,
+                   count_rest(tiling, columns));
+}
+
+static int finish_strip(int64_t rows, int64_t pooled_rows) {
+  int64_t pitch = conv.is_flat ? conv.columns : tiled_columns(&conv.tiling, conv.columns);
+  int64_t sum_shape[] = {conv.blocks, strip_size(rows) / CHANNEL_BLOCK, CHANNEL_BLOCK};
+  int64_t shape[] = {conv.blocks, pooled_rows, conv.pooled_columns, CHANNEL_BLOCK};
+  DLTensor sums = tensor_view(conv.sums, sum_shape, 3);
+  DLTensor finished = tensor_view(conv.finished, shape, 4);
+  TVMFFIAny arguments[] = {tensor_argument(&sums),  tensor_argument(&finished),
+                           integer_argument(rows),  integer_argument(conv.columns),
+                           integer_argument(pitch), integer_argument(conv.pool)};
+  TVMFFIAny result = {0};
+  return conv.finish->run(NULL, arguments, 6, &result);
+}
+
+/* Takes the channel blocks apart: [block][pixel][channel] becomes [channel][pixel]. */
+static void unblock_strip(int64_t first_pooled_row, int64_t pooled_rows) {
+  long pixels = (long)(pooled_rows * conv.pooled_columns);
+  long plane = (long)(conv.pooled_rows * conv.pooled_columns);
+  float *target = conv.layer->output + first_pooled_row * conv.pooled_columns;
+  const float *source = conv.finished;
+  for (long left = (long)conv.out_channels; left > 0; left -= CHANNEL_BLOCK) {
+    unblock(target, plane, source, pixels, left < CHANNEL_BLOCK ? left : CHANNEL_BLOCK);
+    target += plane * CHANNEL_BLOCK, source += pixels * CHANNEL_BLOCK;
+  }
+}
+
+static int run_convolution(void) {
+  if (conv.border) copy_into_border();
+  for (int64_t row = 0; row < conv.rows; row += conv.strip_rows) {
+    int64_t left = conv.rows - row, rows = left < conv.strip_rows ? left : conv.strip_rows;
+    int64_t pooled_rows = (rows + conv.pool - 1) / conv.pool;
+    if (sum_strip(row, rows) || finish_strip(rows, pooled_rows)) return -1;
+    unblock_strip(row / conv.pool, pooled_rows);
+  }
+  return 0;
+}
+
+/* OIHW to [block][I][H][W][channel of the block]; channels that a block lacks are zero. */
+static void pack_weights(void) {
+  int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
+  const float *weights = conv.layer->weights;
+  for (int64_t o = 0; o < conv.out_channels; o++) {
+    float *target = conv.packed + o / CHANNEL_BLOCK * taps * CHANNEL_BLOCK + o % CHANNEL_BLOCK;
+    for (int64_t i = 0; i < taps; i++) target[i * CHANNEL_BLOCK] = *weights++;
+  }
+  memcpy(conv.bias, weights, (size_t)conv.out_channels * sizeof(float));
+}
+
+/* The kernel for just this window, else the one for every window. */
+static const struct finish_kernel *find_finish(const char *activation) {
+  const struct finish_kernel *found = NULL;
+  for (int i = 0; i < finish_kernel_count; i++) {
+    const struct finish_kernel *kernel = &finish_kernels[i];
+    if (!same_text(kernel->activation, activation)) continue;
+    if (kernel->pool == conv.pool || (!kernel->pool && !found)) found = kernel;
+  }
+  return found;
+}
+
+static const char *read_convolution(const char *text, long *seed) {
+  int64_t sizes[6];
+  char activation[LONGEST_NAME];
+  if (!read_sizes(&text, sizes, 6) || !read_word(&text, activation, sizeof activation) ||
+      !read_sizes(&text, &conv.pool, 1) || !read_seed(text, seed))
+    return "error layer conv takes CI H W CO K S ACTIVATION POOL SEED";
+  conv.in_channels = sizes[0], conv.height = sizes[1], conv.width = sizes[2];
+  conv.out_channels = sizes[3], conv.kernel = sizes[4], conv.stride = sizes[5];
+  conv.finish = find_finish(activation);
+  return conv.finish ? NULL : "error this program has no such activation";
+}
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Sizes of all that a run uses, from those of the layer; false where no kernel serves it. */
+static bool plan_convolution(void) {
+  int64_t k = conv.kernel, s = conv.stride;
+  conv.rows = divide_up(conv.height, s), conv.columns = divide_up(conv.width, s);
+  conv.pooled_rows = divide_up(conv.rows, conv.pool);
+  conv.pooled_columns = divide_up(conv.columns, conv.pool);
+  conv.blocks = divide_up(conv.out_channels, CHANNEL_BLOCK);
+  conv.is_flat = k == 1 && s == 1;
+  int64_t row = conv.blocks * CHANNEL_BLOCK * conv.columns;
+  int64_t strip = larger((int64_t)STRIP_FLOATS / row / conv.pool, 1) * conv.pool;
+  conv.strip_rows = strip < conv.rows ? strip : conv.rows;
+  int64_t columns = strip_width(conv.strip_rows);
+  if (!choose_tiling(&conv.tiling, k, s, conv.blocks, columns)) return false;
+  if (conv.is_flat) { /* what the last tile reads too much is spare, or belongs to no output */
+    conv.padded_height = 1, conv.padded_width = conv.height * conv.width;
+    conv.row_pitch = conv.width;
+  } else {
+    int64_t read = (tiled_columns(&conv.tiling, columns) - 1) * s + k;
+    conv.padded_height = larger(conv.height + k / 2 * 2, (conv.rows - 1) * s + k);
+    conv.padded_width = larger(conv.width + k / 2 * 2, read);
+    conv.row_pitch = conv.padded_width;
+  }
+  return true;
+}
+
+static bool is_small_enough(void) {
+  int64_t weights[] = {conv.in_channels, conv.kernel, conv.kernel,
+                       conv.blocks * CHANNEL_BLOCK};
+  int64_t input[] = {conv.in_channels, conv.padded_height, conv.padded_width};
+  int64_t output[] = {conv.out_channels, conv.rows, conv.columns};
+  int64_t sums[] = {conv.blocks, strip_size(conv.strip_rows)};
+  return fits(weights, 4) && fits(input, 3) && fits(output, 3) && fits(sums, 2);
+}
+
+static bool allocate_convolution(long seed) {
+  struct layer *layer = conv.layer;
+  int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
+  int64_t padded_channels = conv.blocks * CHANNEL_BLOCK;
+  int64_t pooled = divide_up(conv.strip_rows, conv.pool) * conv.pooled_columns;
+  bool has_border = conv.padded_height * conv.padded_width != conv.height * conv.width;
+  layer->input_count = (size_t)(conv.in_channels * conv.height * conv.width);
+  layer->weight_count = (size_t)(conv.out_channels * (taps + 1));
+  layer->output_count = (size_t)(conv.out_channels * conv.pooled_rows * conv.pooled_columns);
+  layer->run = run_convolution;
+  conv.packed = allocate_floats((size_t)(padded_channels * taps));
+  conv.bias = allocate_floats((size_t)padded_channels);
+  conv.sums = allocate_floats((size_t)(conv.blocks * strip_size(conv.strip_rows)));
+  conv.finished = allocate_floats((size_t)(padded_channels * pooled));
+  conv.border = NULL;
+  if (has_border)
+    conv.border =
+        allocate_floats((size_t)(conv.in_channels * conv.padded_height * conv.padded_width));
+  if (!allocate_layer(layer, taps, conv.out_channels, seed) || !conv.packed || !conv.bias ||
+      !conv.sums || !conv.finished || (has_border && !conv.border))
+    return false;
+  conv.padded = has_border ? conv.border : layer->input;
+  pack_weights();
+  return true;
+}
+
+const char *prepare_convolution(const char *text, struct layer *layer) {
+  long seed;
+  const char *problem = read_convolution(text, &seed);
+  if (problem) return problem;
+  conv.layer = layer;
+  if (!plan_convolution()) return "error this program has no kernel of that size and stride";
+  if (!is_small_enough()) return "error the layer is too large";
+  return allocate_convolution(seed) ? NULL : "error not enough memory";
+}
