@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from metanas.files import (
     append_json_line,
+    cache_folder,
     read_json_lines,
     replacing,
     write_bytes,
@@ -168,3 +169,14 @@ def test_provenance_says_what_made_a_file(monkeypatch):
     assert made["seed"] == 3
     assert "seed" not in provenance()
     assert {"version", "python", "machine", "made"} <= made.keys()
+
+
+def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("METANAS_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("METANAS_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "metanas"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "metanas"

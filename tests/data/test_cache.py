@@ -11,7 +11,6 @@ import pytest
 
 from metanas.data import DATASETS, DataSet, load
 from metanas.errors import DataError, UnknownDataSetError
-from metanas.files import cache_folder
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -129,19 +128,6 @@ def test_images_are_read_only(root: Path) -> None:
     data, _ = _load(root)
     with pytest.raises(ValueError, match="read-only"):
         data.train.images[0] = 1
-
-
-def test_the_cache_folder_follows_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("METANAS_CACHE", str(tmp_path / "own"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "own"
-    monkeypatch.delenv("METANAS_CACHE")
-    assert cache_folder() == tmp_path / "xdg" / "metanas"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "metanas"
 
 
 def test_the_data_root_follows_argument_environment_cache(

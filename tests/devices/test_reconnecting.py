@@ -147,6 +147,28 @@ def test_what_is_no_lost_link_is_no_reason_to_try_again(link, agent):
     assert waits == []
 
 
+def test_a_job_that_came_while_the_link_was_lost_is_waited_for(agent, link):
+    """Such as that of the command that starts an agent again, and asks what it can do."""
+    waits = []
+    with AgentDevice("other", agent.endpoint) as other:
+        others = other.measure(LAYERS * 100, QUICK)
+
+        def meanwhile(text):
+            waits.append(text)
+            if "is busy" in text:
+                others.close()
+            elif len(waits) == 1:
+                next(others)
+
+        with ReconnectingDevice(connector(link.port), on_wait=meanwhile) as device:
+            rows = device.measure(LAYERS, SLOW)
+            keys = [next(rows).key]
+            device._let_go()
+            keys += [row.key for row in rows]
+    assert keys == KEYS
+    assert any("is busy" in wait for wait in waits)
+
+
 def test_stopping_early_stops_the_job(link, agent):
     with ReconnectingDevice(connector(link.port)) as device:
         rows = device.measure(LAYERS * 100, QUICK)

@@ -22,6 +22,7 @@ from metanas.devices.device import Device, DeviceDescription, ModelRun
 from metanas.errors import (
     AgentUnreachableError,
     CorruptFrameError,
+    DeviceBusyError,
     LeaseLostError,
     MetanasError,
 )
@@ -90,7 +91,7 @@ class ReconnectingDevice:
                         yield row
                         done += 1
                         patience.renew()
-            except _LOST as error:
+            except (*_LOST, DeviceBusyError) as error:
                 if layers and done == len(layers):
                     self._let_go()
                     return
@@ -124,7 +125,7 @@ class ReconnectingDevice:
         while True:
             try:
                 return ask(self._connected())
-            except _LOST as error:
+            except (*_LOST, DeviceBusyError) as error:
                 self._wait(patience, error)
 
     def _connected(self) -> Device:
@@ -138,6 +139,8 @@ class ReconnectingDevice:
             self._device = None
 
     def _wait(self, patience: _Patience, error: MetanasError) -> None:
+        if isinstance(error, DeviceBusyError) and not patience.waiting:
+            raise error  # another host's job; only one that came while we were away is waited for
         self._let_go()
         wait_s = patience.next_wait_s()
         if wait_s is None:
@@ -160,6 +163,11 @@ class _Patience:
         """Something was answered."""
         self._most_s = _FIRST_WAIT_S
         self._end_s: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the link was lost, and nothing has been answered since."""
+        return self._end_s is not None
 
     def next_wait_s(self) -> float | None:
         """Seconds to wait now; None to give up."""
