@@ -24,7 +24,7 @@ from metanas_agent.messages import Alive, Chunk, Describe, Measure, Offer, Row, 
 from metanas_agent.protocol import encode
 from metanas_agent.timer import TimerSettings
 from metanas_agent.wire import Tensor
-from support.agent_process import AgentProcess, Peer, children, raw_connection
+from support.agent_process import AgentProcess, Peer, children, raw_connection, wait_for
 from support.identities import BOARD_ID, let_in, write_identity, write_private
 
 QUICK = TimerSettings(budget_ms=2.0, min_samples=6, interval=0.5, sample_ms=0.05)
@@ -95,8 +95,9 @@ class TestUnix:
             assert peer.ask(Measure(**request, artifact="0" * 64)).code == "artifact"
             peer.send(Measure(**request, artifact=SHA))
             worker = agent.worker()
-            command = Path(f"/proc/{worker}/cmdline").read_bytes().split(b"\0")
-            assert str(agent.state / "artifacts" / SHA).encode() in command
+            artifact = str(agent.state / "artifacts" / SHA).encode()
+            command = Path(f"/proc/{worker}/cmdline")  # the agent's own until it has become another
+            assert wait_for(lambda: artifact in command.read_bytes().split(b"\0"))
 
     def test_another_user_cannot_connect(self, closed):
         if os.geteuid():

@@ -9,7 +9,7 @@ from metanas.errors import AgentUnreachableError, DeviceBusyError, MeasurementFa
 from metanas_agent.layers import ConvLayer, EmptyLayer
 from metanas_agent.messages import Status
 from metanas_agent.timer import TimerSettings
-from support.agent_process import AgentProcess, raw_connection
+from support.agent_process import AgentProcess, raw_connection, wait_for
 from support.device_conformance import DeviceConformance, sum_model
 from support.faulty_link import FaultyLink
 
@@ -158,6 +158,7 @@ def test_a_job_that_came_while_the_link_was_lost_is_waited_for(agent, link):
             if "is busy" in text:
                 others.close()
             elif len(waits) == 1:
+                wait_for(lambda: not other.status().busy)  # it saw that we are gone
                 next(others)
 
         with ReconnectingDevice(connector(link.port), on_wait=meanwhile) as device:
