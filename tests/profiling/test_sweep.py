@@ -347,6 +347,23 @@ def test_a_drifted_row_that_has_no_other_timing_is_made_again(weathered, device,
     assert len(wrong) == BATCH - int(0.2 * len(table.rows))
 
 
+def test_a_batch_is_taken_to_its_end_before_the_next_is_asked_for(weathered, device, space, out):
+    """A device does one job at a time."""
+    asked = weathered(device)
+    measure = asked.measure
+    begun, ended = [], []
+
+    def watched(layers, settings):
+        assert begun == ended
+        begun.append(len(layers))
+        yield from measure(layers, settings)
+        ended.append(len(layers))
+
+    asked.measure = watched
+    profile(asked, space, TimerSettings(), out)
+    assert begun == ended != []
+
+
 def test_an_answer_to_another_question_is_refused(weathered, device, space, out):
     def weather(count, row):
         return dataclasses.replace(row, key="empty/7x7x7") if count == 5 else row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,12 @@ from metanas.devices import (
     device_names,
     device_profile,
 )
-from metanas.errors import DeviceProfileError, PairingError, UnknownDeviceError
+from metanas.errors import (
+    DeviceBusyError,
+    DeviceProfileError,
+    PairingError,
+    UnknownDeviceError,
+)
 from metanas.files import write_bytes
 from metanas.pairing import PairedDevice, client_context, find_paired, remove
 
@@ -71,18 +76,25 @@ def pair(
 
     _check_name(name)
     answers: list[DeviceDescription] = []
+
+    def reach(reached: PairedDevice) -> None:
+        with suppress(DeviceBusyError):  # it works for somebody, so it runs
+            answers.append(_describe(reached))
+
     device = pair_with(
         target,
         Wishes(name=name, profile=profile, port=port, python=python, key_file=key_file),
         prompts=_prompts(accept_new=accept_new),
         say=_say,
         profile_for=lambda survey: _profile_for(survey, wished=profile),
-        reach=lambda reached: answers.append(_describe(reached)),
+        reach=reach,
     )
+    description = answers[-1] if answers else None
     if json:
-        print_json({**asdict(device), "description": asdict(answers[-1])})
+        described = asdict(description) if description else None
+        print_json({**asdict(device), "description": described})
     else:
-        _show(device, answers[-1])
+        _show(device, description)
 
 
 def unpair(
@@ -188,13 +200,16 @@ def _prompts(*, accept_new: bool) -> Prompts:
     )
 
 
-def _show(device: PairedDevice, description: DeviceDescription) -> None:
-    runtimes = ", ".join(f"{name} {text}" for name, text in description.runtimes.items())
+def _show(device: PairedDevice, description: DeviceDescription | None) -> None:
     _say(f"paired with {device.name} ({device.id}) at {device.address}")
-    _say(f"  {description.processor}, {description.cores} cores, {description.system}")
-    _say(f"  runtimes: {runtimes or 'none'}")
-    for name, reason in description.unavailable.items():
-        _say(f"  no {name}: {reason}")
+    if description:
+        runtimes = ", ".join(f"{name} {text}" for name, text in description.runtimes.items())
+        _say(f"  {description.processor}, {description.cores} cores, {description.system}")
+        _say(f"  runtimes: {runtimes or 'none'}")
+        for name, reason in description.unavailable.items():
+            _say(f"  no {name}: {reason}")
+    else:
+        _say("  it is busy now, so it was not asked what it can run")
     if device.profile:
         _say(f"  profile {device.profile}; measure it with: metanas-profile --device {device.name}")
     else:

@@ -190,6 +190,7 @@ class _Sweep:
             if purpose == "row":
                 self.timed += 1
                 yield row
+        next(answers, None)  # there is no more, which ends the job: the device is free again
 
     def progress(self, row: Measurement | None) -> SweepProgress:
         """How far it is."""
