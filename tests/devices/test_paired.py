@@ -101,7 +101,8 @@ def test_a_kind_of_board_is_no_board():
 
 def test_unknown_names_get_the_names_that_there_are(tmp_path):
     pair_by_hand(tmp_path / "board", name="kitchen")
-    with pytest.raises(UnknownDeviceError, match="choose from eyeriss, local, kitchen,"):
+    names = "eyeriss, local, local-cuda, local-native, kitchen"
+    with pytest.raises(UnknownDeviceError, match=f"choose from {names},"):
         open_device("bathroom")
 
 
@@ -224,6 +225,8 @@ def test_the_inventory_asks_paired_boards_and_believes_no_one_else(neighbour, tm
     assert {key for key in by_name if key[1] != "stranger"} == {
         ("eyeriss", "simulator"),
         ("local", "local"),
+        ("local-cuda", "local"),
+        ("local-native", "local"),
         ("attic", "board"),
         ("pi0", "board"),
     }

@@ -1,4 +1,7 @@
+from contextlib import closing
+
 import pytest
+import torch
 
 from metanas.devices import (
     Address,
@@ -13,8 +16,10 @@ from metanas.devices import (
     profiles_folder,
     read_profile,
 )
-from metanas.errors import DeviceProfileError, UnknownDeviceError
+from metanas.errors import DeviceProfileError, RuntimeUnavailableError, UnknownDeviceError
 from metanas.native import find_target
+from metanas_agent.layers import ConvLayer, EmptyLayer
+from metanas_agent.timer import TimerSettings
 from support.agent_process import AgentProcess
 
 
@@ -57,6 +62,30 @@ def test_boards_have_targets_that_there_are(mine):
         "pi4": "onnx",
         "pi4-32": "native",
     }
+
+
+def test_this_machine_runs_programs_that_are_compiled_for_it(mine):
+    pytest.importorskip("tvm", reason="needs apache-tvm: pip install 'metanas[native]'")
+    settings = TimerSettings(budget_ms=2.0, min_samples=6)
+    with closing(open_device("local-native")) as device:
+        (row,) = device.measure([ConvLayer(3, 8, 8, out_channels=8, kernel=3)], settings)
+    assert (row.runtime, row.source) == ("native", "measured")
+    assert row.median_ms > 0
+
+
+def test_a_gpu_host_is_used_through_its_accelerator(mine):
+    remote, here = device_profile("gpu-host"), device_profile("local-cuda")
+    assert (remote.runtime, remote.accelerator) == ("torch", "cuda")
+    assert (here.runtime, here.accelerator) == ("torch", "cuda")
+
+
+def test_without_a_gpu_its_device_says_so(mine):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    with closing(open_device("local-cuda")) as device:
+        assert "there is no CUDA device" in device.describe().unavailable["torch"]
+        with pytest.raises(RuntimeUnavailableError, match="there is no CUDA device"):
+            list(device.measure([EmptyLayer(1, 1, 1)], TimerSettings()))
 
 
 def test_users_add_devices_of_their_own(mine):
@@ -112,6 +141,8 @@ def test_an_unknown_name_lists_the_known_ones(mine):
         ('kind = "board"\ncpu = "x"\nabis = "x"', "abis is 'x'"),
         ('kind = "board"\ncpu = "x"\nabis = ["x"]\nmodels = [3]', r"models is \[3\]"),
         ('kind = "board"\ncpu = "x"\nabis = ["x"]\nruntime = "native"', "needs a target"),
+        ('kind = "local"\nruntime = "native"', "needs a target"),
+        ('kind = "local"\naccelerator = "abacus"', "accelerator is 'abacus'"),
         ('kind = "board"\ncpu = "x"\nabis = ["x"]\naddress = "x:1"', "unknown field 'address'"),
     ],
 )

@@ -156,6 +156,21 @@ def test_failures_of_a_board_are_one_clear_line(
     assert done.stderr.startswith("error: the board's Python is too old: python3 is 3.9")
 
 
+def test_a_profile_tells_the_agent_what_to_use(board: SshBoard) -> None:
+    done = run(*pair_arguments(board), "--name", "rack", "--profile", "gpu-host")
+    assert done.returncode == 0, done.stderr
+    assert "  profile gpu-host; measure it with: metanas-profile --device rack" in done.stderr
+    agents = [
+        command
+        for process in Path("/proc").glob("[0-9]*/cmdline")
+        if b"serve" in (command := process.read_bytes().split(b"\0"))
+        and str(board.agent_port).encode() in command
+    ]
+    assert agents
+    assert all(command[-3:-1] == [b"--accelerator", b"cuda"] for command in agents)
+    assert run("unpair", "rack", "-i", str(board.key)).returncode == 0
+
+
 def test_a_board_can_be_forgotten(board: SshBoard) -> None:
     assert run(*pair_arguments(board), "--name", "pi0").returncode == 0
     board.stop()

@@ -76,6 +76,7 @@ def install(
         prompts=Prompts(),
         say=(said if said is not None else []).append,
         profile_for=lambda _: "",
+        serve_options=lambda _: (),
         reach=reach,
     )
 

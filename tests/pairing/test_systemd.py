@@ -95,6 +95,7 @@ def install(board: SshBoard, said: list[str], *, port: int) -> PairedDevice:
         prompts=Prompts(),
         say=said.append,
         profile_for=lambda _: "",
+        serve_options=lambda _: (),
         reach=reach,
     )
 

@@ -30,6 +30,9 @@ def test_a_name_says_what_it_holds():
         "eyeriss-vgg9-3x84x84-20way-downsampling-strided.simulated.tsv"
     )
     narrow = VGG9Space(input_shape=(1, 28, 28), ways=5, global_expansion=False)
+    assert table_name("gpu", space, "measured", batch=8) == (
+        "gpu-vgg9-1x28x28-5way-batch-8.measured.tsv"
+    )
     assert "global_expansion-False" in table_name("local", narrow, "measured")
 
 

@@ -87,6 +87,7 @@ def pair(
         prompts=_prompts(accept_new=accept_new),
         say=_say,
         profile_for=lambda survey: _profile_for(survey, wished=profile),
+        serve_options=_serve_options,
         reach=reach,
     )
     description = answers[-1] if answers else None
@@ -185,8 +186,20 @@ def _profile_for(survey: Survey, *, wished: str) -> str:
 
 
 def _fits(profile: BoardProfile, survey: Survey) -> bool:
+    """An accelerator is not seen from outside: a profile with one is for who asks for it."""
     models = profile.models
-    return survey.machine in profile.abis and (not models or survey.model.startswith(models))
+    return (
+        survey.machine in profile.abis
+        and profile.accelerator == "cpu"
+        and (not models or survey.model.startswith(models))
+    )
+
+
+def _serve_options(name: str) -> tuple[str, ...]:
+    profile = device_profile(name) if name else None
+    if not isinstance(profile, BoardProfile) or profile.accelerator == "cpu":
+        return ()
+    return ("--accelerator", profile.accelerator)
 
 
 def _prompts(*, accept_new: bool) -> Prompts:

@@ -123,6 +123,9 @@ def measure(
     rounds: Annotated[
         int, typer.Option(min=1, help="Timings of each row, far apart; the fastest is kept.")
     ] = 2,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images in one call; more than one takes a GPU or torch.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
@@ -140,11 +143,11 @@ def measure(
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
     searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
-    settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed)
+    settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed, batch=batch)
 
     def measure_one(opened: Device, advance: Advance) -> _Profiled:
         started = time.monotonic()
-        path = _path(opened, searched, out)
+        path = _path(opened, searched, out, batch)
         table = profile_device(
             opened, searched, settings, path, advance=advance, rounds=rounds, fresh=fresh
         )
@@ -280,8 +283,8 @@ def _show_fleet(results: Mapping[str, _Profiled | Failure], *, json: bool) -> No
         raise typer.Exit(FAILED)
 
 
-def _path(device: Device, space: SearchSpace[Any], out: Path | None) -> Path:
-    name = table_name(device.name, space, device.describe().source)
+def _path(device: Device, space: SearchSpace[Any], out: Path | None, batch: int) -> Path:
+    name = table_name(device.name, space, device.describe().source, batch=batch)
     return (out or user_folder()) / name
 
 

@@ -109,8 +109,9 @@ def _of_profile(name: str) -> DeviceEntry | None:
     match profile:
         case BoardProfile():
             return None
-        case LocalProfile():
-            return DeviceEntry(name, "local", machine=platform.machine(), state="free")
+        case LocalProfile(runtime=runtime, accelerator=accelerator):
+            machine = platform.machine() if accelerator == "cpu" else accelerator
+            return DeviceEntry(name, "local", machine=machine, runtimes=(runtime,), state="free")
         case SimulatorProfile():
             return DeviceEntry(name, "simulator", machine="simulated", state="free")
         case AgentProfile(address=address):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metanas.errors import DeviceProfileError
+from metanas_agent.runtimes import ACCELERATORS
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):(\d{1,5})", re.ASCII)
 _LARGEST_PORT = 65_535
@@ -36,10 +37,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class LocalProfile:
-    """`kind = "local"`: this machine, through an agent that is started for the purpose."""
+    """`kind = "local"`: this machine, through an agent that is started for the purpose.
+
+    Args:
+        description: for people.
+        runtime: the agent's runtime that shall do the work.
+        accelerator: what a runtime that knows several shall use: `cpu` or `cuda`.
+        target: what programs for `runtime = "native"` are built for, empty if there are none.
+    """
 
     description: str
     runtime: str = "onnx"
+    accelerator: str = "cpu"
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class BoardProfile:
         models: how the model in its device tree begins, none if that does not matter.
         runtime: the agent's runtime that shall do the work.
         target: what programs for `runtime = "native"` are built for, empty if there are none.
+        accelerator: what a runtime that knows several shall use: `cpu` or `cuda`.
     """
 
     description: str
@@ -78,6 +89,7 @@ class BoardProfile:
     models: tuple[str, ...] = ()
     runtime: str = "onnx"
     target: str = ""
+    accelerator: str = "cpu"
 
 
 DeviceProfile = LocalProfile | AgentProfile | SimulatorProfile | BoardProfile
@@ -87,9 +99,9 @@ def read_profile(path: Path) -> DeviceProfile:
     """Read a device's file.
 
     Every file has `kind` and may have `description`. `local`, `agent` and `board` may have
-    `runtime`, `agent` must have `address` ("HOST:PORT"). `board` must have `cpu` and `abis`, and
-    may have `models` and `target`. `simulator` must have `backend` and may have any further field,
-    which that backend judges.
+    `runtime`, `local` and `board` may have `accelerator` and `target`. `agent` must have `address`
+    ("HOST:PORT"). `board` must have `cpu` and `abis`, and may have `models`. `simulator` must have
+    `backend` and may have any further field, which that backend judges.
 
     Raises:
         DeviceProfileError: the file cannot be read or makes no sense.
@@ -107,7 +119,8 @@ def read_profile(path: Path) -> DeviceProfile:
 
 
 def _local(path: Path, values: dict[str, Any]) -> LocalProfile:
-    _check_texts(path, values, allowed=("description", "runtime"))
+    _check_texts(path, values, allowed=("accelerator", "description", "runtime", "target"))
+    _check_work(path, values)
     return LocalProfile(**{"description": "", **values})
 
 
@@ -123,17 +136,14 @@ def _agent(path: Path, values: dict[str, Any]) -> AgentProfile:
 
 def _board(path: Path, values: dict[str, Any]) -> BoardProfile:
     lists = {name: _texts(path, name, values.pop(name, [])) for name in ("abis", "models")}
-    texts = ("cpu", "description", "runtime", "target")
+    texts = ("accelerator", "cpu", "description", "runtime", "target")
     _check_texts(path, values, allowed=(*texts, *lists))
     if not values.get("cpu") or not lists["abis"]:
         raise DeviceProfileError(
             f"{path}: a board needs cpu and abis",
             hint='write them like cpu = "cortex-a72" and abis = ["aarch64"]',
         )
-    if values.get("runtime") == "native" and not values.get("target"):
-        raise DeviceProfileError(
-            f"{path}: the runtime native needs a target", hint='write one like target = "armv6"'
-        )
+    _check_work(path, values)
     return BoardProfile(**{"description": "", **values, **lists})
 
 
@@ -163,6 +173,18 @@ def _check_texts(path: Path, values: dict[str, Any], *, allowed: tuple[str, ...]
             )
         if not isinstance(value, str):
             raise DeviceProfileError(f"{path}: {name} is {value!r}", hint="write it as a text")
+
+
+def _check_work(path: Path, values: dict[str, Any]) -> None:
+    if values.get("runtime") == "native" and not values.get("target"):
+        raise DeviceProfileError(
+            f"{path}: the runtime native needs a target", hint='write one like target = "armv6"'
+        )
+    accelerator = values.get("accelerator", "cpu")
+    if accelerator not in ACCELERATORS:
+        raise DeviceProfileError(
+            f"{path}: accelerator is {accelerator!r}", hint=f"use one of {', '.join(ACCELERATORS)}"
+        )
 
 
 def _texts(path: Path, name: str, value: Any) -> tuple[str, ...]:

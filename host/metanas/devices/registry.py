@@ -85,8 +85,9 @@ def open_device(name: str, *, on_wait: Callable[[str], None] = lambda _: None) -
     if name not in _files() and (board := find_paired(name)):
         return open_board(board, on_wait=on_wait)
     match device_profile(name):
-        case LocalProfile(runtime=runtime):
-            return LocalAgent(name, runtime=runtime)
+        case LocalProfile(runtime=runtime, accelerator=accelerator, target=target):
+            artifacts = _artifacts_for(runtime, target)
+            return LocalAgent(name, runtime=runtime, accelerator=accelerator, artifacts=artifacts)
         case AgentProfile(address=address, runtime=runtime):
             return AgentDevice(name, TcpEndpoint(address.host, address.port), runtime=runtime)
         case SimulatorProfile(settings=settings):
@@ -148,11 +149,16 @@ def _work_of(board: PairedDevice) -> tuple[str, ArtifactSource | None]:
             f"{board.name} was paired as a {board.profile}, which is no kind of board",
             hint=f"pair again: metanas-profile pair {board.ssh} --profile PROFILE",
         )
-    if profile.runtime != "native":
-        return profile.runtime, None
+    return profile.runtime, _artifacts_for(profile.runtime, profile.target)
+
+
+def _artifacts_for(runtime: str, target: str) -> ArtifactSource | None:
+    """What makes the programs that a runtime needs, None where it needs none."""
+    if runtime != "native":
+        return None
     from metanas.native import NativeArtifacts  # noqa: PLC0415 - slow, and needs an extra
 
-    return profile.runtime, NativeArtifacts(profile.target)
+    return NativeArtifacts(target)
 
 
 def _files() -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +58,7 @@ def pair(
     prompts: Prompts,
     say: Callable[[str], None],
     profile_for: Callable[[Survey], str],
+    serve_options: Callable[[str], Sequence[str]],
     reach: Callable[[PairedDevice], None],
 ) -> PairedDevice:
     """Install the agent on a board, or bring it up to date, and let this host use it.
@@ -69,6 +70,7 @@ def pair(
         say: is told each step, and each warning.
         profile_for: gives the device profile that a board shall have, empty where none fits, and
             refuses a wished one that does not.
+        serve_options: gives what a profile adds to the command line of `metanas-agent serve`.
         reach: talks to the agent over TLS; raises AgentUnreachableError where it does not answer.
 
     Raises:
@@ -106,7 +108,7 @@ def pair(
             )
         state = str(survey.state)
         command = [identity.python, str(path), "serve", "--state", state]
-        command += ["--port", str(identity.port)]
+        command += ["--port", str(identity.port), *serve_options(device.profile)]
         lasting = service.start(board, survey, command, anew=changed)
         service.wait_for(device, board, survey, reach)
         board.call("keep_agent", state=state, name=path.name)
