@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from tvm import tirx
@@ -13,8 +15,14 @@ _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has so few digits that its products with small integers are exact.
 _LN_2_HIGH = 0.693359375
 _LN_2_LOW = -2.1219444005469057e-4
+# exp(x) from x^5 down, fitted to |x| <= ln(2) / 2: off by at most 1e-7 of the value.
+_EXP_TERMS = (8.290270e-3, 4.189816e-2, 0.16667638, 0.49999148, 0.99999971, 1)
 _LEAST_EXPONENT = -87.0
-_FRACTION_BITS, _EXPONENT_BIAS = 23, 127
+_OF_POSITIVE = ("relu", "relu6")  # 0 where the value is below
+_FRACTION_BITS = 23
+_ONE_BITS = 127 << _FRACTION_BITS
+_SIX_BITS = 0x40C00000
+_ROUNDER = 2**_FRACTION_BITS + 2**16  # of 7 digits: more are lost in TVM's C
 
 
 def activate(name: str, value: Any) -> Any:
@@ -26,16 +34,35 @@ def activate(name: str, value: Any) -> Any:
     return _ACTIVATIONS[name](value)
 
 
+def largest_of(name: str, values: Sequence[Any]) -> Any:
+    """The largest value, or anything that has the same activation. For processors without vectors,
+    whose integers are compared faster than floats: those of 0 and more have the same order.
+    """
+    if name not in _OF_POSITIVE:
+        return reduce(tirx.max, values)
+    return tirx.reinterpret("float32", reduce(tirx.max, map(_bits, values)))
+
+
+def _bits(value: Any) -> Any:
+    return tirx.reinterpret("int32", value)
+
+
 def _constant(value: float) -> Any:
     return tirx.const(value, "float32")
 
 
 def _relu(value: Any) -> Any:
-    return tirx.max(value, _constant(0))
+    return tirx.reinterpret("float32", _bits_of_positive(value))
 
 
 def _relu6(value: Any) -> Any:
-    return tirx.min(_relu(value), _constant(6))
+    six = tirx.const(_SIX_BITS, "int32")
+    return tirx.reinterpret("float32", tirx.min(_bits_of_positive(value), six))
+
+
+def _bits_of_positive(value: Any) -> Any:
+    # What is below 0 has the sign bit set, and is below 0 as an integer too.
+    return tirx.max(_bits(value), tirx.const(0, "int32"))
 
 
 def _leaky_relu(value: Any) -> Any:
@@ -54,27 +81,26 @@ def _selu(value: Any) -> Any:
 
 
 def _sigmoid(value: Any) -> Any:
-    # By the exponential of what is not positive, which never overflows.
-    small = _exp_of_negative(tirx.min(value, -value))
-    above = _constant(1) / (_constant(1) + small)
-    return tirx.Select(value > _constant(0), above, small * above)
+    value = tirx.max(value, _constant(_LEAST_EXPONENT))
+    return _constant(1) / (_constant(1) + _exp(tirx.max(-value, _constant(_LEAST_EXPONENT))))
 
 
 def _exp_of_negative(value: Any) -> Any:
-    """exp(value) for a value of at most 0: 2^n times the series of the rest, |rest| <= ln(2) / 2.
+    """exp(value) for a value of at most 0. What is below e^-87 becomes e^-87, about 1e-38."""
+    return _exp(tirx.max(value, _constant(_LEAST_EXPONENT)))
 
-    Seven terms leave 1.2e-7 (relative). What is below e^-87 becomes e^-87, about 1e-38.
-    """
-    value = tirx.max(value, _constant(_LEAST_EXPONENT))
-    n = (value * _constant(_LOG2_E) - _constant(0.5)).astype("int32")  # rounds towards zero
-    whole = n.astype("float32")
-    rest = value - whole * _constant(_LN_2_HIGH) - whole * _constant(_LN_2_LOW)
-    series = _constant(1 / 720)
-    for factorial in (120, 24, 6, 2, 1, 1):
-        series = series * rest + _constant(1 / factorial)
-    power_of_two = tirx.reinterpret(
-        "float32", (n + tirx.const(_EXPONENT_BIAS, "int32")) << tirx.const(_FRACTION_BITS, "int32")
-    )
+
+def _exp(value: Any) -> Any:
+    """exp(value) for |value| <= 87: 2^n times a polynomial of the rest, |rest| <= ln(2) / 2."""
+    # A sum this large has no fraction left, and n in its lowest nine bits.
+    shifted = _bits(value * _constant(_LOG2_E) + _constant(_ROUNDER))
+    n = tirx.reinterpret("float32", shifted) - _constant(_ROUNDER)  # TVM must not see the sum
+    rest = value - n * _constant(_LN_2_HIGH) - n * _constant(_LN_2_LOW)
+    series = _constant(_EXP_TERMS[0])
+    for term in _EXP_TERMS[1:]:
+        series = series * rest + _constant(term)
+    exponent = shifted << tirx.const(_FRACTION_BITS, "int32")
+    power_of_two = tirx.reinterpret("float32", exponent + tirx.const(_ONE_BITS, "int32"))
     return series * power_of_two
 
 

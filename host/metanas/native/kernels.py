@@ -7,7 +7,7 @@ Feature maps between kernels are in blocks of MR channels, `[block][row][column]
 channels of a block lie side by side in a vector register:
 
     convolve   padded image (NCHW), packed weights -> sums with bias, blocked
-    finish     max-pooling, then the activation; blocked -> blocked
+    finish     max-pooling, then the activation; blocked -> blocked, or plain without vectors
 
 The maps that are added up and a head's features are plain:
 
@@ -24,7 +24,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script import tirx as T
 
-from metanas.native.activations import activate
+from metanas.native.activations import activate, largest_of
 from metanas.native.targets import Target
 
 LINEAR_VECTORS = 4
@@ -126,7 +126,8 @@ def finish(activation: str, pool: int, target: Target) -> Any:
     never fall, on fewer values.
 
     Shapes: sums (B, rows × pitch or more, MR), of which `columns` of each row of `pitch` count;
-    result (B, pooled rows, pooled columns, MR). Windows at the edge are clamped to the map.
+    result (B, pooled rows, pooled columns, MR), which without vectors is plain in memory, one
+    channel after the other. Windows at the edge are clamped to the map.
 
     Args:
         pool: side and stride of the window; 0 is any, read from the argument `window`.
@@ -134,18 +135,19 @@ def finish(activation: str, pool: int, target: Target) -> Any:
     mr = target.channel_block
     lanes = _lanes(target)
     scope = _scope(target)
+    pixel_step, lane_step = (mr, 1) if target.lanes > 1 else (1, tirx.Var("plane", "int32"))
 
     def largest(
-        sums: Any, b: Any, y: Any, x: Any, i: Any, rows: Any, columns: Any, pitch: Any
+        sums: Any, b: Any, y: Any, x: Any, i: Any, last_row: Any, last_column: Any, pitch: Any
     ) -> Any:
         # One expression, and not a running maximum: where a variable changes between two uses,
         # TVM's C remembers its first value.
-        pixels = [
-            sums[b, tirx.min(y * pool + dy, rows - 1) * pitch + across, i]
-            for dy in range(pool)
-            for across in (tirx.min(x * pool + dx, columns - 1) for dx in range(pool))
-        ]
-        return reduce(tirx.max, pixels)
+        rows = [y * pool, *(tirx.min(y * pool + dy, last_row) for dy in range(1, pool))]
+        columns = [x * pool + dx for dx in range(pool)]
+        if last_column is not None:
+            columns = [tirx.min(column, last_column) for column in columns]
+        pixels = [sums[b, row * pitch + column, i] for row in rows for column in columns]
+        return largest_of(activation, pixels) if target.lanes == 1 else reduce(tirx.max, pixels)
 
     @T.prim_func  # type: ignore[untyped-decorator]
     def kernel(
@@ -160,10 +162,25 @@ def finish(activation: str, pool: int, target: Target) -> Any:
         blocks, size = T.int32(), T.int32()
         out_rows, out_columns = T.int32(), T.int32()
         sums = T.match_buffer(sums_, (blocks, size, mr), "float32")
-        result = T.match_buffer(result_, (blocks, out_rows, out_columns, mr), "float32")
-        for b, y, x in T.grid(blocks, out_rows, out_columns):
+        block_step, row_step = T.int32(), T.int32()
+        result = T.match_buffer(
+            result_,
+            (blocks, out_rows, out_columns, mr),
+            "float32",
+            strides=(block_step, row_step, pixel_step, lane_step),
+        )
+
+        @T.inline  # type: ignore[untyped-decorator]
+        def pool_and_activate(b: Any, y: Any, x: Any, last_column: Any) -> None:
             best = T.alloc_buffer((mr,), "float32", scope=scope)
-            if pool == 0:
+            for i in lanes(mr):
+                best[i] = largest(sums, b, y, x, i, rows - 1, last_column, pitch)
+            for i in lanes(mr):
+                result[b, y, x, i] = activate(activation, best[i])
+
+        if pool == 0:
+            for b, y, x in T.grid(blocks, out_rows, out_columns):
+                best = T.alloc_buffer((mr,), "float32", scope=scope)
                 for i in lanes(mr):
                     best[i] = sums[b, y * window * pitch + x * window, i]
                 for dy, dx in T.grid(
@@ -173,11 +190,15 @@ def finish(activation: str, pool: int, target: Target) -> Any:
                         best[i] = T.max(
                             best[i], sums[b, (y * window + dy) * pitch + x * window + dx, i]
                         )
-            else:
                 for i in lanes(mr):
-                    best[i] = largest(sums, b, y, x, i, rows, columns, pitch)
-            for i in lanes(mr):
-                result[b, y, x, i] = activate(activation, best[i])
+                    result[b, y, x, i] = activate(activation, best[i])
+        else:
+            for b, y in T.grid(blocks, out_rows):
+                # Clamping costs as much as pooling: whole windows go without.
+                for x in T.serial(columns // pool):
+                    pool_and_activate(b, y, x, None)
+                for x in T.serial(out_columns - columns // pool):
+                    pool_and_activate(b, y, columns // pool + x, columns - 1)
 
     return kernel
 

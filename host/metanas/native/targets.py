@@ -147,7 +147,7 @@ _TARGETS = {
             ),
             lanes=1,
             channel_block=4,
-            tiles=_NARROW_TILES,
+            tiles=(*_NARROW_TILES, (1, 5)),
             input_block=16,
             strip_floats=1 << 12,
             latency=1,

@@ -2,12 +2,25 @@
  *
  * A run copies the input into its border, then, a strip of rows at a time: `convolve` sums the
  * strip for all channels, `finish` pools and activates it, and the channel blocks are taken apart.
- * Strips are short enough to stay in the cache between the three. */
+ * Strips are short enough to stay in the cache between the three. What a strip needs is measured
+ * once: divisions are slow on processors that have none. */
 #include "harness.h"
 #include "layers.h"
 #include "system.h"
 #include "tiling.h"
 #include "unblock.h"
+
+/* Without vectors `finish` writes the plain output by itself, and no blocks are taken apart. */
+enum { IS_PLAIN = LANES == 1 };
+
+/* Rows of the convolution that are computed together, as `convolve` sees them. */
+struct strip {
+  int64_t rows, pooled_rows;
+  int64_t height;     /* 1 where the layer is flat */
+  int64_t main, rest; /* tiles of a row */
+  int64_t pitch;      /* columns of a row, waste included */
+  int64_t size;       /* sums of a channel block */
+};
 
 static struct {
   struct layer *layer;
@@ -17,13 +30,15 @@ static struct {
   int64_t padded_height, padded_width; /* of the input with its border */
   int64_t row_pitch;                   /* from row to row of it */
   int64_t blocks;                      /* of output channels */
-  int64_t strip_rows;                  /* a multiple of `pool`, or all */
   bool is_flat;                        /* pointwise: a strip is one row to `convolve` */
   struct tiling tiling;
+  struct strip strip; /* all but the last: its rows are a multiple of `pool`, or all */
   const struct finish_kernel *finish;
   const float *padded;
   float *border, *packed, *bias, *sums, *finished;
 } conv;
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static TVMFFIAny tensor_argument(DLTensor *tensor) {
   return (TVMFFIAny){.type_index = TVM_TENSOR, .v_ptr = tensor};
@@ -48,21 +63,27 @@ static void copy_into_border(void) {
   }
 }
 
-/* What `convolve` takes for the rows and columns of a strip. */
-static int64_t strip_height(int64_t rows) { return conv.is_flat ? 1 : rows; }
-
 static int64_t strip_width(int64_t rows) {
   return conv.is_flat ? rows * conv.columns : conv.columns;
 }
 
-/* Sums of a strip that a channel block takes, waste included. */
-static int64_t strip_size(int64_t rows) {
-  return strip_height(rows) * tiled_columns(&conv.tiling, strip_width(rows)) * CHANNEL_BLOCK;
+static struct strip measure_strip(int64_t rows) {
+  int64_t height = conv.is_flat ? 1 : rows, width = strip_width(rows);
+  int64_t pitch = tiled_columns(&conv.tiling, width);
+  return (struct strip){
+      .rows = rows,
+      .pooled_rows = divide_up(rows, conv.pool),
+      .height = height,
+      .main = count_main(&conv.tiling, width),
+      .rest = count_rest(&conv.tiling, width),
+      .pitch = pitch,
+      .size = height * pitch * CHANNEL_BLOCK,
+  };
 }
 
-static int sum_tiles(const struct tiles *tiles, int64_t first_row, int64_t first_column,
-                     int64_t rows, int64_t count) {
-  int64_t k = conv.kernel, pixels = tiles->pixels, size = strip_size(rows);
+static int sum_tiles(const struct tiles *tiles, const struct strip *strip, int64_t first_row,
+                     int64_t first_column, int64_t count) {
+  int64_t k = conv.kernel, pixels = tiles->pixels, size = strip->size;
   int64_t window = conv.in_channels * k * k * CHANNEL_BLOCK;
   for (int i = 0; i < tiles->count && count; i++) {
     const struct segment *segment = &tiles->segments[i];
@@ -73,9 +94,9 @@ static int sum_tiles(const struct tiles *tiles, int64_t first_row, int64_t first
     int64_t image_shape[] = {conv.in_channels, conv.padded_height, conv.padded_width};
     int64_t weight_shape[] = {groups, tile, conv.in_channels, k, k, CHANNEL_BLOCK};
     int64_t bias_shape[] = {groups, tile, CHANNEL_BLOCK};
-    int64_t sum_shape[] = {groups, tile, strip_height(rows), count, pixels, CHANNEL_BLOCK};
+    int64_t sum_shape[] = {groups, tile, strip->height, count, pixels, CHANNEL_BLOCK};
     int64_t sum_strides[] = {
-        tile * size, size, size / strip_height(rows), pixels * CHANNEL_BLOCK, CHANNEL_BLOCK, 1};
+        tile * size, size, strip->pitch * CHANNEL_BLOCK, pixels * CHANNEL_BLOCK, CHANNEL_BLOCK, 1};
     DLTensor tensors[] = {
         tensor_view((float *)image, image_shape, 3),
         tensor_view(conv.packed + segment->first * window, weight_shape, 6),
@@ -91,23 +112,26 @@ static int sum_tiles(const struct tiles *tiles, int64_t first_row, int64_t first
   return 0;
 }
 
-static int sum_strip(int64_t first_row, int64_t rows) {
+static int sum_strip(const struct strip *strip, int64_t first_row) {
   const struct tiling *tiling = &conv.tiling;
-  int64_t columns = strip_width(rows), main = count_main(tiling, columns);
-  if (sum_tiles(&tiling->main, first_row, 0, rows, main)) return -1;
-  return sum_tiles(&tiling->rest, first_row, main * tiling->main.pixels, rows,
-                   count_rest(tiling, columns));
+  if (sum_tiles(&tiling->main, strip, first_row, 0, strip->main)) return -1;
+  int64_t column = strip->main * tiling->main.pixels;
+  return sum_tiles(&tiling->rest, strip, first_row, column, strip->rest);
 }
 
-static int finish_strip(int64_t rows, int64_t pooled_rows) {
-  int64_t pitch = conv.is_flat ? conv.columns : tiled_columns(&conv.tiling, conv.columns);
-  int64_t sum_shape[] = {conv.blocks, strip_size(rows) / CHANNEL_BLOCK, CHANNEL_BLOCK};
+static int finish_strip(const struct strip *strip, int64_t first_pooled_row) {
+  int64_t pitch = conv.is_flat ? conv.columns : strip->pitch, pooled_rows = strip->pooled_rows;
+  int64_t sum_shape[] = {conv.blocks, strip->size / CHANNEL_BLOCK, CHANNEL_BLOCK};
   int64_t shape[] = {conv.blocks, pooled_rows, conv.pooled_columns, CHANNEL_BLOCK};
   DLTensor sums = tensor_view(conv.sums, sum_shape, 3);
-  DLTensor finished = tensor_view(conv.finished, shape, 4);
-  TVMFFIAny arguments[] = {tensor_argument(&sums),  tensor_argument(&finished),
-                           integer_argument(rows),  integer_argument(conv.columns),
-                           integer_argument(pitch), integer_argument(conv.pool)};
+  int64_t plane = conv.pooled_rows * conv.pooled_columns, row = conv.pooled_columns;
+  float *plain = conv.layer->output + first_pooled_row * row;
+  int64_t strides[] = {plane * CHANNEL_BLOCK, row, 1, plane};
+  DLTensor finished = tensor_view(IS_PLAIN ? plain : conv.finished, shape, 4);
+  if (IS_PLAIN) finished.strides = strides;
+  TVMFFIAny arguments[] = {tensor_argument(&sums),        tensor_argument(&finished),
+                           integer_argument(strip->rows), integer_argument(conv.columns),
+                           integer_argument(pitch),       integer_argument(conv.pool)};
   TVMFFIAny result = {0};
   return conv.finish->run(NULL, arguments, 6, &result);
 }
@@ -126,11 +150,12 @@ static void unblock_strip(int64_t first_pooled_row, int64_t pooled_rows) {
 
 static int run_convolution(void) {
   if (conv.border) copy_into_border();
-  for (int64_t row = 0; row < conv.rows; row += conv.strip_rows) {
-    int64_t left = conv.rows - row, rows = left < conv.strip_rows ? left : conv.strip_rows;
-    int64_t pooled_rows = (rows + conv.pool - 1) / conv.pool;
-    if (sum_strip(row, rows) || finish_strip(rows, pooled_rows)) return -1;
-    unblock_strip(row / conv.pool, pooled_rows);
+  struct strip strip = conv.strip;
+  for (int64_t row = 0, pooled_row = 0; row < conv.rows; row += strip.rows) {
+    if (conv.rows - row < strip.rows) strip = measure_strip(conv.rows - row);
+    if (sum_strip(&strip, row) || finish_strip(&strip, pooled_row)) return -1;
+    if (!IS_PLAIN) unblock_strip(pooled_row, strip.pooled_rows);
+    pooled_row += strip.pooled_rows;
   }
   return 0;
 }
@@ -169,8 +194,6 @@ static const char *read_convolution(const char *text, long *seed) {
   return conv.finish ? NULL : "error this program has no such activation";
 }
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Sizes of all that a run uses, from those of the layer; false where no kernel serves it. */
@@ -182,15 +205,16 @@ static bool plan_convolution(void) {
   conv.blocks = divide_up(conv.out_channels, CHANNEL_BLOCK);
   conv.is_flat = k == 1 && s == 1;
   int64_t row = conv.blocks * CHANNEL_BLOCK * conv.columns;
-  int64_t strip = larger((int64_t)STRIP_FLOATS / row / conv.pool, 1) * conv.pool;
-  conv.strip_rows = strip < conv.rows ? strip : conv.rows;
-  int64_t columns = strip_width(conv.strip_rows);
+  int64_t rows = larger((int64_t)STRIP_FLOATS / row / conv.pool, 1) * conv.pool;
+  if (rows > conv.rows) rows = conv.rows;
+  int64_t columns = strip_width(rows);
   if (!choose_tiling(&conv.tiling, k, s, conv.blocks, columns)) return false;
+  conv.strip = measure_strip(rows);
   if (conv.is_flat) { /* what the last tile reads too much is spare, or belongs to no output */
     conv.padded_height = 1, conv.padded_width = conv.height * conv.width;
     conv.row_pitch = conv.width;
   } else {
-    int64_t read = (tiled_columns(&conv.tiling, columns) - 1) * s + k;
+    int64_t read = (conv.strip.pitch - 1) * s + k;
     conv.padded_height = larger(conv.height + k / 2 * 2, (conv.rows - 1) * s + k);
     conv.padded_width = larger(conv.width + k / 2 * 2, read);
     conv.row_pitch = conv.padded_width;
@@ -202,8 +226,8 @@ static bool is_small_enough(void) {
   int64_t weights[] = {conv.in_channels, conv.kernel, conv.kernel,
                        conv.blocks * CHANNEL_BLOCK};
   int64_t input[] = {conv.in_channels, conv.padded_height, conv.padded_width};
-  int64_t output[] = {conv.out_channels, conv.rows, conv.columns};
-  int64_t sums[] = {conv.blocks, strip_size(conv.strip_rows)};
+  int64_t output[] = {conv.blocks * CHANNEL_BLOCK, conv.rows, conv.columns};
+  int64_t sums[] = {conv.blocks, conv.strip.size};
   return fits(weights, 4) && fits(input, 3) && fits(output, 3) && fits(sums, 2);
 }
 
@@ -211,16 +235,17 @@ static bool allocate_convolution(long seed) {
   struct layer *layer = conv.layer;
   int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
   int64_t padded_channels = conv.blocks * CHANNEL_BLOCK;
-  int64_t pooled = divide_up(conv.strip_rows, conv.pool) * conv.pooled_columns;
+  int64_t pooled = conv.strip.pooled_rows * conv.pooled_columns;
   bool has_border = conv.padded_height * conv.padded_width != conv.height * conv.width;
   layer->input_count = (size_t)(conv.in_channels * conv.height * conv.width);
   layer->weight_count = (size_t)(conv.out_channels * (taps + 1));
-  layer->output_count = (size_t)(conv.out_channels * conv.pooled_rows * conv.pooled_columns);
+  int64_t plane = conv.pooled_rows * conv.pooled_columns;
+  layer->output_count = (size_t)(padded_channels * plane);
   layer->run = run_convolution;
   conv.packed = allocate_floats((size_t)(padded_channels * taps));
   conv.bias = allocate_floats((size_t)padded_channels);
-  conv.sums = allocate_floats((size_t)(conv.blocks * strip_size(conv.strip_rows)));
-  conv.finished = allocate_floats((size_t)(padded_channels * pooled));
+  conv.sums = allocate_floats((size_t)(conv.blocks * conv.strip.size));
+  conv.finished = allocate_floats(IS_PLAIN ? 0 : (size_t)(padded_channels * pooled));
   conv.border = NULL;
   if (has_border)
     conv.border =
@@ -228,6 +253,7 @@ static bool allocate_convolution(long seed) {
   if (!allocate_layer(layer, taps, conv.out_channels, seed) || !conv.packed || !conv.bias ||
       !conv.sums || !conv.finished || (has_border && !conv.border))
     return false;
+  layer->output_count = (size_t)(conv.out_channels * plane); /* whole blocks only for `finish` */
   conv.padded = has_border ? conv.border : layer->input;
   pack_weights();
   return true;
