@@ -20,6 +20,7 @@ from metanas_agent.advertising import Advertisement
 from metanas_agent.announcement import Announcement
 from metanas_agent.artifacts import ArtifactStore
 from metanas_agent.describing import describe
+from metanas_agent.doctor import examine
 from metanas_agent.errors import MetanasError
 from metanas_agent.identity import Identity, load_identity
 from metanas_agent.job import Workshop
@@ -34,11 +35,13 @@ _FAILED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command: exit code 0, 1 (failed, one clear line) or 2 (usage)."""
+    """Run the command: exit code 0, 1 (failed, one clear line; or `doctor` warns) or 2 (usage)."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "serve":
             asyncio.run(_serve(options))
+        elif options.command == "doctor":
+            _doctor(options)
         else:
             asyncio.run(_info(options))
     except MetanasError as error:
@@ -89,7 +92,14 @@ def _parser() -> argparse.ArgumentParser:
         help="stop when standard input is closed, and remove the folder of --unix if it is empty",
     )
     info = commands.add_parser("info", help="say what this machine is and what it can run")
-    info.add_argument("--json", action="store_true", help="print JSON")
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what on this machine could spoil measurements, and what mends it",
+        description="Says what on this machine could spoil measurements, and what mends it. "
+        "Exit code 1 if there is a warning.",
+    )
+    for command in (info, doctor):
+        command.add_argument("--json", action="store_true", help="print JSON")
     for command in (serve, info):
         command.add_argument(
             "--state",
@@ -203,6 +213,19 @@ async def _info(options: argparse.Namespace) -> None:
         if isinstance(value, dict):
             shown = ", ".join(f"{key} {text}" for key, text in value.items()) or "none"
         print(f"{name.replace('_', ' '):14} {'unknown' if shown in (None, '') else shown}")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    findings = examine()
+    if options.json:
+        print(json.dumps([finding.to_dict() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f"{finding.verdict:8} {finding.check:22} {finding.found}")
+            for text in filter(None, (finding.advice, finding.command and f"$ {finding.command}")):
+                print(f"{'':8} {'':22} {text}")
+    if any(finding.verdict == "warning" for finding in findings):
+        sys.exit(_FAILED)
 
 
 def _port(text: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from metanas_agent.artifacts import ArtifactStore
 from metanas_agent.child import Worker
 from metanas_agent.describing import describe
+from metanas_agent.doctor import examine
 from metanas_agent.errors import (
     ArtifactError,
     MeasurementFailedError,
@@ -19,7 +20,17 @@ from metanas_agent.errors import (
     UntrustedError,
 )
 from metanas_agent.message import Message
-from metanas_agent.messages import Chunk, Describe, Measure, Offer, Row, RunModel, Stored
+from metanas_agent.messages import (
+    Chunk,
+    Describe,
+    Examine,
+    Findings,
+    Measure,
+    Offer,
+    Row,
+    RunModel,
+    Stored,
+)
 from metanas_agent.runtimes import PROGRAM_RUNTIMES
 
 
@@ -64,6 +75,8 @@ async def replies_to(
             workshop.runtimes, accelerator=workshop.accelerator, limit_s=workshop.limit_s
         )
         yield replace(description, device_id=workshop.device_id, name=workshop.name)
+    elif isinstance(request, Examine):
+        yield Findings(findings=await asyncio.to_thread(examine))
     elif isinstance(request, (Offer, Chunk)):
         yield await asyncio.to_thread(_store, request, workshop.artifacts)
     elif isinstance(request, (Measure, RunModel)):

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 from metanas_agent import errors
 from metanas_agent.errors import MetanasError
+from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.message import Message
@@ -164,6 +165,23 @@ class StatusReply(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Examine(Message):
+    """Ask what on the machine could spoil measurements; answered by `Findings`."""
+
+    type: ClassVar[str] = "examine"
+    since: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings(Message):
+    """What was seen, one finding a check, good or bad."""
+
+    type: ClassVar[str] = "findings"
+    since: ClassVar[int] = 2
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure(Message):
     """Ask for the time of layers; answered by a `Row` each, in order, then `Done`.
 
@@ -285,6 +303,8 @@ MESSAGES: dict[str, type[Message]] = {
         Offer,
         Chunk,
         Stored,
+        Examine,
+        Findings,
     )
 }
 

@@ -101,7 +101,9 @@ def decode(body: bytes | bytearray, *, major: int = MAJOR) -> Message:
     kind = values.pop("type", None) if isinstance(values, dict) else None
     message = MESSAGES.get(kind) if isinstance(kind, str) else None
     if message is None or not all(isinstance(name, str) for name in values):
-        raise ProtocolError(f"not a message: type {kind!r:.80}")
+        raise ProtocolError(
+            f"not a message: type {kind!r:.80}", hint="upgrade host or agent, whichever is older"
+        )
     return message.from_wire(values, major)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -33,6 +34,9 @@ _FAMILIES = (
     _Family(("aarch64", "arm"), "type:a", re.compile(r"^CPU implementer\s*:", re.MULTILINE)),
 )
 _CPU_ZONE = re.compile(r"cpu|soc|x86_pkg_temp|coretemp", re.IGNORECASE)
+_ZONES = "sys/class/thermal"
+_CPUS = "sys/devices/system/cpu"
+_CORE = re.compile(r"cpu(\d{1,5})", re.ASCII)
 
 
 class System:
@@ -46,7 +50,7 @@ class System:
     def __init__(self, root: Path = Path("/"), *, machine: str | None = None) -> None:
         self._root = root
         self.machine = machine or platform.machine()
-        self._cpus = root / "sys/devices/system/cpu"
+        self._cpus = root / _CPUS
         self._cpufreqs: dict[int | None, Path | None] = {}
         self._zone = self._find_zone()
         self._firmware = next(
@@ -65,6 +69,11 @@ class System:
             temperature_c=None if temperature is None else temperature / 1e3,
             throttled=self._throttled(),
         )
+
+    def processor_zones(self) -> list[str]:
+        """Folders of the thermal zones that are the processor's."""
+        zones = [f"{_ZONES}/{name}" for name in self.names(_ZONES) if name.startswith("thermal_z")]
+        return [zone for zone in zones if _CPU_ZONE.search(self.text(f"{zone}/type") or "")]
 
     def emulated(self) -> bool:
         """Whether another processor plays the part of this one, or `METANAS_EMULATED` says so."""
@@ -88,6 +97,28 @@ class System:
         board = _text(self._root / "proc/device-tree/model")
         names = (board, name[1] if name else None)
         return ", ".join(text.strip("\0 ") for text in names if text)
+
+    def text(self, path: str) -> str | None:
+        """What a file says; the path is below the root."""
+        return _text(self._root / path)
+
+    def number(self, path: str) -> float | None:
+        """The number that a file holds."""
+        return _number(self._root / path)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what is in a folder, sorted; none where there is no such folder."""
+        try:
+            return sorted(os.listdir(self._root / folder))  # noqa: PTH208 - names, not paths
+        except OSError:
+            return []
+
+    def by_core(self, file: str) -> dict[int, str]:
+        """What a file of each core says, such as `cpufreq/scaling_governor`, where there is one."""
+        cores = (_CORE.fullmatch(name) for name in self.names(_CPUS))
+        numbers = sorted(int(core[1]) for core in cores if core)
+        texts = {number: self.text(f"{_CPUS}/cpu{number}/{file}") for number in numbers}
+        return {number: text for number, text in texts.items() if text is not None}
 
     def memory_bytes(self) -> int | None:
         """Memory of the whole machine."""
@@ -127,10 +158,8 @@ class System:
         return found[0] if len(found) == 1 and found[0].is_dir() else None
 
     def _find_zone(self) -> Path | None:
-        for zone in sorted((self._root / "sys/class/thermal").glob("thermal_zone*")):
-            if _CPU_ZONE.search(_text(zone / "type") or ""):
-                return zone
-        return None
+        zones = self.processor_zones()
+        return self._root / zones[0] if zones else None
 
     def _throttled(self) -> int | None:
         if self._firmware:
@@ -151,7 +180,7 @@ class System:
 
     def _meminfo(self, field: str) -> int | None:
         meminfo = _text(self._root / "proc/meminfo") or ""
-        match = re.search(rf"^{field}:\s*(\d+) kB$", meminfo, re.MULTILINE)
+        match = re.search(rf"^{field}:\s*(\d{{1,15}}) kB$", meminfo, re.MULTILINE)
         return int(match[1]) * 1024 if match else None
 
 
@@ -164,9 +193,10 @@ def _text(path: Path) -> str | None:
 
 def _number(path: Path) -> float | None:
     try:
-        return float(_text(path) or "")
+        number = float(_text(path) or "")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _hexadecimal(text: str | None) -> int | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, NamedTuple, Self
 
 from metanas_agent.errors import ProtocolError
+from metanas_agent.finding import FINDING_VERDICTS, Finding
 from metanas_agent.layers import LayerSpec, parse_layer
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
@@ -112,6 +113,19 @@ def _layers(value: object) -> tuple[LayerSpec, ...]:
     return tuple(parse_layer(_text(key)) for key in _of_type(list, value))
 
 
+def _findings(value: object) -> tuple[Finding, ...]:
+    return tuple(map(_finding, _of_type(list, value)))
+
+
+def _finding(value: object) -> Finding:
+    values = _texts(value)
+    if values.keys() != {part.name for part in fields(Finding)}:
+        raise ValueError("not a finding")
+    if values["verdict"] not in FINDING_VERDICTS:
+        raise ValueError(f"of the verdict {values['verdict'][:80]!r}")
+    return Finding(**values)
+
+
 def _keys(layers: tuple[LayerSpec, ...]) -> list[str]:
     return [layer.key for layer in layers]
 
@@ -126,6 +140,9 @@ HOOKS: dict[str, Hook] = {
     "bytes": Hook(lambda value: _of_type(bytes, value)),
     "dict[str, str]": Hook(_texts),
     "tuple[LayerSpec, ...]": Hook(_layers, _keys),
+    "tuple[Finding, ...]": Hook(
+        _findings, lambda findings: [finding.to_dict() for finding in findings]
+    ),
     "Measurement": Hook(Measurement.from_dict, Measurement.to_dict),
     "Tensor": Hook(Tensor.from_wire, Tensor.to_wire),
     "TimerSettings": Hook(TimerSettings.from_dict, TimerSettings.to_dict),

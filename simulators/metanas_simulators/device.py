@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metanas.devices.device import Device, DeviceDescription, ModelRun
 from metanas.errors import DeviceProfileError, UnsupportedError
 from metanas_agent import __version__
+from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
@@ -42,6 +43,17 @@ class SystolicDevice:
             source="simulated",
             agent_version=__version__,
             unavailable={"onnx": "a simulator computes cycles, it does not run models"},
+        )
+
+    def examine(self) -> tuple[Finding, ...]:
+        """Refuse: nothing disturbs what is computed.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            f"{self.name} is simulated, so nothing can disturb its measurements",
+            hint="examine a real device",
         )
 
     def measure(

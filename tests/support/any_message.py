@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from hypothesis import strategies as st
 
+from metanas_agent.finding import FINDING_VERDICTS, Finding
 from metanas_agent.layers import ACTIVATIONS, ConvLayer, EmptyLayer, HeadLayer
 from metanas_agent.measurement import SOURCES, VERDICTS, Measurement
 from metanas_agent.messages import MESSAGES
@@ -74,6 +75,14 @@ settings = st.builds(
     core=st.none() | st.integers(0, 200),
     seed=st.integers(0, 2**63 - 1),
 )
+findings = st.builds(
+    Finding,
+    check=texts,
+    found=texts,
+    verdict=st.sampled_from(FINDING_VERDICTS),
+    advice=texts,
+    command=texts,
+)
 versions = st.tuples(st.integers(0, 100), st.integers(0, 100))
 by_annotation = {
     "str": texts,
@@ -85,6 +94,7 @@ by_annotation = {
     "bytes": st.binary(max_size=200),
     "dict[str, str]": st.dictionaries(texts, texts, max_size=4),
     "tuple[LayerSpec, ...]": st.lists(layers, max_size=4).map(tuple),
+    "tuple[Finding, ...]": st.lists(findings, max_size=4).map(tuple),
     "Measurement": measurements(),
     "Tensor": tensors(),
     "TimerSettings": settings,

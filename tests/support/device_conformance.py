@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from metanas.devices import DeviceDescription
 from metanas.errors import MeasurementFailedError, UnsupportedError
+from metanas_agent.finding import FINDING_VERDICTS
 from metanas_agent.layers import ConvLayer, EmptyLayer, HeadLayer
 from metanas_agent.measurement import SOURCES, VERDICTS, Measurement
 from metanas_agent.timer import TimerSettings
@@ -18,6 +19,7 @@ QUICK = TimerSettings(budget_ms=2.0, min_samples=6, interval=0.5, sample_ms=0.05
 
 class DeviceConformance:
     runs_models = True
+    can_be_examined = True
     layers = (
         ConvLayer(1, 12, 12, out_channels=8, kernel=3, activation="relu6", pool=2),
         ConvLayer(8, 6, 6, out_channels=4, kernel=5, stride=2, activation="selu"),
@@ -91,6 +93,17 @@ class DeviceConformance:
             device.run_model(b"not a model", images, QUICK)
         assert caught.value.hint
         assert list(device.measure(self.layers[:1], QUICK))
+
+    def test_is_examined_or_says_that_it_cannot_be(self, device):
+        if not self.can_be_examined:
+            with pytest.raises(UnsupportedError) as caught:
+                device.examine()
+            assert caught.value.hint
+            return
+        findings = device.examine()
+        assert len({finding.check for finding in findings}) == len(findings) > 10
+        assert {finding.verdict for finding in findings} <= set(FINDING_VERDICTS)
+        assert all(finding.found for finding in findings)
 
     def test_close_can_be_repeated(self, device):
         device.close()

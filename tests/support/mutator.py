@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from metanas_agent.finding import Finding
 from metanas_agent.layers import ConvLayer, EmptyLayer
 from metanas_agent.messages import (
     Alive,
@@ -17,6 +18,8 @@ from metanas_agent.messages import (
     Describe,
     Done,
     Error,
+    Examine,
+    Findings,
     Hello,
     Measure,
     Offer,
@@ -40,6 +43,8 @@ _CORPUS = (
     Describe(),
     Done(),
     Error(code="protocol", what="x"),
+    Examine(),
+    Findings(findings=(Finding.ok("governor", "performance on core 0"),)),
     Hello(version=VERSION, program="test", session="s", host="h"),
     Measure(
         layers=(EmptyLayer(1, 1, 1), ConvLayer(1, 4, 4, out_channels=2, kernel=3)),

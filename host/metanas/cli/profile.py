@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import typer
 
 from metanas.cli.devices import devices
+from metanas.cli.doctor import doctor
 from metanas.cli.fleet import Failure, fleet_names, run_fleet
 from metanas.cli.pairing import agent_file, pair, unpair
 from metanas.cli.progress import Advance, profile_device
@@ -43,6 +44,8 @@ _EXAMPLES = """Examples:
   metanas-profile pair pi@raspberrypi.local    install the agent on a board
 
   metanas-profile devices                      what is in the network
+
+  metanas-profile doctor --device pi0          what could spoil its measurements
 
   metanas-profile --device all                 measure every paired board, side by side
 
@@ -162,6 +165,7 @@ def measure(
 
 
 app.command()(devices)
+app.command()(doctor)
 app.command()(pair)
 app.command()(unpair)
 app.command()(agent_file)

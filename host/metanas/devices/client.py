@@ -25,6 +25,7 @@ from metanas.errors import (
     StorageFullError,
     UntrustedError,
 )
+from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.message import Message
@@ -33,6 +34,8 @@ from metanas_agent.messages import (
     Describe,
     Description,
     Done,
+    Examine,
+    Findings,
     Measure,
     Result,
     Row,
@@ -120,6 +123,14 @@ class AgentDevice:
             ProtocolError: the agent is too old to tell.
         """
         return self._ask(Status(), StatusReply)
+
+    def examine(self) -> tuple[Finding, ...]:
+        """See `Device`.
+
+        Raises:
+            ProtocolError: the agent is too old to tell.
+        """
+        return self._ask(Examine(), Findings).findings
 
     def measure(
         self, layers: Sequence[LayerSpec], settings: TimerSettings

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
@@ -67,6 +68,14 @@ class Device(Protocol):
 
     def describe(self) -> DeviceDescription:
         """What it is and what it can run."""
+
+    def examine(self) -> tuple[Finding, ...]:
+        """What on it could spoil measurements, and what mends that; one finding a check.
+
+        Raises:
+            UnsupportedError: it is computed, so nothing can.
+            DeviceError: it cannot be reached, is busy, or went away.
+        """
 
     def measure(
         self, layers: Sequence[LayerSpec], settings: TimerSettings

@@ -26,6 +26,7 @@ from metanas.errors import (
     LeaseLostError,
     MetanasError,
 )
+from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
@@ -76,6 +77,10 @@ class ReconnectingDevice:
     def describe(self) -> DeviceDescription:
         """See `Device`."""
         return self._until_answered(lambda device: device.describe())
+
+    def examine(self) -> tuple[Finding, ...]:
+        """See `Device`."""
+        return self._until_answered(lambda device: device.examine())
 
     def measure(
         self, layers: Sequence[LayerSpec], settings: TimerSettings
