@@ -63,7 +63,8 @@ def test_a_board_at_work_is_busy(listed, tmp_path):
     with paired_board(tmp_path / "board"), closing(open_device("pi0")) as device:
         rows = device.measure([layer] * 10_000, TimerSettings(budget_ms=20.0))
         next(rows)
-        (pi0,) = [e for e in json.loads(listed("--json").out)["entries"] if e["name"] == "pi0"]
+        entries = json.loads(listed("--json").out)["entries"]
+        (pi0,) = [e for e in entries if (e["name"], e["kind"]) == ("pi0", "board")]
         rows.close()
     assert pi0["state"] == "busy"
     assert pi0["detail"].startswith("works for ")
