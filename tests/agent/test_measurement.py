@@ -6,35 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanas_agent.errors import InvalidMeasurementError
-from metanas_agent.measurement import METHOD_VERSION, SOURCES, VERDICTS, Measurement
-
-times = st.floats(0, 1e9, allow_nan=False, allow_infinity=False)
-optional = st.none() | st.floats(-273, 1e6, allow_nan=False)
-names = st.text(st.characters(codec="utf-8"), max_size=30)
-
-
-@st.composite
-def measurements(draw):
-    low, median, high = sorted(draw(st.tuples(times, times, times)))
-    return Measurement(
-        key=draw(names),
-        median_ms=median,
-        low_ms=low,
-        high_ms=high,
-        p10_ms=draw(times),
-        p90_ms=draw(times),
-        samples=draw(st.integers(1, 10**6)),
-        repeats=draw(st.integers(1, 10**6)),
-        source=draw(st.sampled_from(SOURCES)),
-        runtime=draw(names),
-        runtime_version=draw(names),
-        clock_mhz_before=draw(optional),
-        clock_mhz_after=draw(optional),
-        temperature_c=draw(optional),
-        throttled=draw(st.none() | st.integers(0, 2**20)),
-        verdict=draw(st.sampled_from(VERDICTS)),
-        reason=draw(names),
-    )
+from metanas_agent.measurement import METHOD_VERSION, Measurement
+from support.any_message import measurements
 
 
 def plain(**changes):
