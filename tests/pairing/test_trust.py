@@ -33,9 +33,13 @@ def test_the_first_call_makes_a_key_that_only_we_can_read(identity: Path) -> Non
 
 def test_programs_that_start_together_agree_on_one_key(identity: Path) -> None:
     answers: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(host_certificate())) for _ in range(4)
-    ]
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        together.wait()
+        answers.append(host_certificate())
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -84,9 +85,18 @@ def _make(certificate: Path, key: Path) -> None:
             handle = os.open(aside / path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
             with os.fdopen(handle, "w", encoding="ascii") as stream:
                 stream.write(text)
-        aside.rename(folder)
+        _move(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(aside: Path, folder: Path) -> None:
+    """Or leave the place to another program that made a key pair at the same time."""
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def _broken(what: str) -> BrokenIdentityError:
