@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from metanas_agent.identity import Identity
+from metanas_agent.identity import DEVICE_ID, Identity
 from metanas_agent.messages import Description
 from metanas_agent.protocol import VERSION
 from metanas_agent.wire import Version
@@ -23,7 +23,6 @@ LONGEST_NAME = 60
 
 _MOST_RUNTIMES = 16
 
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9._+-]{1,32}", re.ASCII)
@@ -88,7 +87,7 @@ class Announcement:
             runtimes = tuple(filter(None, texts["runtimes"].split(",")))
             version = _VERSION.fullmatch(texts["protocol"])
             sensible = (
-                _ID.fullmatch(texts["id"])
+                DEVICE_ID.fullmatch(texts["id"])
                 and _FINGERPRINT.fullmatch(texts["fp"])
                 and is_name(texts["name"])
                 and len(runtimes) <= _MOST_RUNTIMES

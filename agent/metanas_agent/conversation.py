@@ -13,6 +13,7 @@ from metanas_agent.link import Link
 from metanas_agent.listeners import Visitor
 from metanas_agent.message import Message
 from metanas_agent.messages import Cancel, Done, Error, Hello, Status, Welcome
+from metanas_agent.printing import printable
 from metanas_agent.protocol import OLDER_VERSION, VERSION, agreed_major
 
 _LONGEST_NAME = 60
@@ -54,7 +55,7 @@ class Conversation:
         if not isinstance(hello, Hello):
             raise ProtocolError(f"a {hello.type} message before hello")
         self._session = hello.session
-        self._host = self._visitor.name or _printable(hello.host) or "another host"
+        self._host = self._visitor.name or printable(hello.host)[:_LONGEST_NAME] or "another host"
         await self._greet(agreed_major(hello.version, us="agent", them="host"))
         beating = asyncio.create_task(self._link.keep_alive())
         self._next = asyncio.create_task(self._link.receive())
@@ -143,7 +144,3 @@ async def stopped(task: asyncio.Task[object]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # was seen by whoever waited for it, or does not matter any more
-
-
-def _printable(text: str) -> str:
-    return "".join(filter(str.isprintable, text))[:_LONGEST_NAME]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from metanas_agent.printing import printable
+
 FINDING_VERDICTS = ("ok", "warning", "unknown")
 """`unknown`: the system does not tell, which is not the same as fine."""
 
@@ -58,7 +60,4 @@ class Finding:
 
 def _line(text: str) -> str:
     """One line of bounded length: names of processes, say, may hold anything."""
-    line = " ".join(text.split())[:_LONGEST_LINE]
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
-    )
+    return printable(" ".join(text.split())[:_LONGEST_LINE])

@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from metanas_agent.errors import BrokenIdentityError, InsecureKeyError
+
+DEVICE_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+"""What every board has, made at its first pairing."""
 
 _COMMON_NAME = bytes.fromhex("0603550403")  # DER of the object identifier 2.5.4.3
 _LONGEST_SHORT_FORM = 127  # bytes whose DER length is one byte

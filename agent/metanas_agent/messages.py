@@ -14,6 +14,7 @@ from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.message import Message
+from metanas_agent.printing import printable
 from metanas_agent.timer import TimerSettings
 from metanas_agent.wire import LONGEST_TEXT, Sha256, Tensor, Version
 
@@ -112,7 +113,7 @@ class Error(Message):
     def exception(self) -> MetanasError:
         """The exception that the message tells of."""
         kind = ERROR_CODES.get(self.code, MetanasError)
-        return kind(_printable(self.what), hint=_printable(self.hint))
+        return kind(printable(self.what), hint=printable(self.hint))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,10 +308,3 @@ MESSAGES: dict[str, type[Message]] = {
         Findings,
     )
 }
-
-
-def _printable(text: str) -> str:
-    """Without what a terminal would obey: the peer may be anybody."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

@@ -13,11 +13,23 @@ from typing import Any, BinaryIO
 
 def cache_folder() -> Path:
     """METANAS_CACHE, else XDG_CACHE_HOME/metanas, else ~/.cache/metanas."""
-    if own := os.environ.get("METANAS_CACHE"):
-        return Path(own)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared) / "metanas"
-    return Path.home() / ".cache" / "metanas"
+    own = os.environ.get("METANAS_CACHE")
+    return Path(own) if own else _user_folder("XDG_CACHE_HOME", "~/.cache")
+
+
+def config_folder() -> Path:
+    """Where a user's settings lie: XDG_CONFIG_HOME/metanas, else ~/.config/metanas."""
+    return _user_folder("XDG_CONFIG_HOME", "~/.config")
+
+
+def data_folder() -> Path:
+    """Where a user's tables lie: XDG_DATA_HOME/metanas, else ~/.local/share/metanas."""
+    return _user_folder("XDG_DATA_HOME", "~/.local/share")
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    """As the XDG base directory specification says."""
+    return Path(os.environ.get(variable) or default).expanduser() / "metanas"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Find and reach a device."""
 
+from metanas.address import Address
 from metanas.devices.client import AgentDevice
 from metanas.devices.device import Device, DeviceDescription, ModelRun
 from metanas.devices.discovery import Discovered, discover
@@ -8,7 +9,6 @@ from metanas.devices.inventory import DeviceEntry, Inventory, inventory
 from metanas.devices.local import LocalAgent
 from metanas.devices.paired import PairedEndpoint
 from metanas.devices.profile import (
-    Address,
     AgentProfile,
     BoardProfile,
     DeviceProfile,

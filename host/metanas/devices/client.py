@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metanas.closing import Closing
 from metanas.devices.connection import Connection
 from metanas.devices.device import DeviceDescription, ModelRun
 from metanas.devices.endpoint import Endpoint
@@ -61,7 +61,7 @@ _JOB_ERRORS = (
 _AGENT_SOURCES = ("measured", "emulated")
 
 
-class AgentDevice:
+class AgentDevice(Closing):
     """A device behind an agent. Connects at once.
 
     Args:
@@ -187,17 +187,6 @@ class AgentDevice:
     def close(self) -> None:
         """Hang up; the agent stops a running job."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _ask(self, request: Message, answer: type[M], *, work_s: float = 0.0) -> M:
         self._refuse_while_measuring()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from zeroconf import Error, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from metanas.devices.profile import Address
+from metanas.address import Address
 from metanas.errors import DiscoveryError
 from metanas_agent.announcement import SERVICE, Announcement
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from metanas.address import Address
 from metanas.errors import UntrustedError
 
 _DATES = {9: "is not valid yet, says this clock", 10: "has expired, says this clock"}
@@ -43,7 +44,7 @@ class TcpEndpoint:
     port: int
 
     def __str__(self) -> str:
-        return _address(self.host, self.port)
+        return str(Address(self.host, self.port))
 
     @property
     def start_hint(self) -> str:
@@ -108,7 +109,7 @@ class TlsEndpoint:
     fingerprint: str
 
     def __str__(self) -> str:
-        return _address(self.host, self.port)
+        return str(Address(self.host, self.port))
 
     @property
     def start_hint(self) -> str:
@@ -149,7 +150,3 @@ def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from metanas.address import Address
 from metanas.devices.discovery import Discovered, discover
 from metanas.devices.endpoint import TlsEndpoint
-from metanas.devices.profile import Address
 from metanas.errors import DiscoveryError, UntrustedError
 from metanas.pairing.records import PairedDevice, find_paired, save
 from metanas.pairing.trust import client_context

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from math import ceil
-from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metanas.closing import Closing
 from metanas.devices.device import Device, DeviceDescription, ModelRun
 from metanas.errors import (
     AgentUnreachableError,
@@ -40,7 +40,7 @@ _LONGEST_WAIT_S = 30.0
 _LOST = (AgentUnreachableError, CorruptFrameError, LeaseLostError)
 
 
-class ReconnectingDevice:
+class ReconnectingDevice(Closing):
     """Asks again, over a new connection, for what was not answered. Connects at once.
 
     Each row is yielded once and in order. The first connection must succeed.
@@ -113,17 +113,6 @@ class ReconnectingDevice:
     def close(self) -> None:
         """Hang up; the agent stops a running job."""
         self._let_go()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _until_answered(self, ask: Callable[[Device], T]) -> T:
         patience = self._new_patience()

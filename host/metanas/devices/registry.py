@@ -6,18 +6,17 @@ host is paired with one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import metanas
+from metanas.address import Address
 from metanas.devices.client import AgentDevice
 from metanas.devices.device import Device
 from metanas.devices.endpoint import TcpEndpoint
 from metanas.devices.local import LocalAgent
 from metanas.devices.paired import PairedEndpoint
 from metanas.devices.profile import (
-    Address,
     AgentProfile,
     BoardProfile,
     DeviceProfile,
@@ -28,6 +27,7 @@ from metanas.devices.profile import (
 from metanas.devices.reconnecting import ReconnectingDevice
 from metanas.devices.upload import ArtifactSource
 from metanas.errors import DeviceProfileError, UnknownDeviceError
+from metanas.files import config_folder
 from metanas.pairing.records import PairedDevice, find_paired, paired_devices
 
 
@@ -40,8 +40,7 @@ def profiles_folder() -> Path:
 
 def user_devices_folder() -> Path:
     """Where a user keeps devices of their own, as `NAME.toml`."""
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(config).expanduser() / "metanas" / "devices"
+    return config_folder() / "devices"
 
 
 def device_names() -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from metanas.errors import DiskFullError, InstallationError
 from metanas.pairing.board import Board, Survey
 from metanas.pairing.certificates import fingerprint, make_key_pair
 from metanas.pairing.zipapp import AgentFile
+from metanas_agent.identity import DEVICE_ID
 
 _ROOM_BYTES = 1024 * 1024  # for the keys and the log, beside the agent's file
 _ID_BYTES = 8
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _LARGEST_PORT = 65_535
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
@@ -52,7 +52,7 @@ class BoardIdentity:
         texts = (identity.id, identity.name, identity.python)
         if not all(isinstance(text, str) for text in texts) or type(identity.port) is not int:
             raise TypeError("fields of other types")
-        if not (_ID.fullmatch(identity.id) and NAME.fullmatch(identity.name)):
+        if not (DEVICE_ID.fullmatch(identity.id) and NAME.fullmatch(identity.name)):
             raise ValueError("no id or no name")
         if not 0 < identity.port <= _LARGEST_PORT or not identity.python.startswith("/"):
             raise ValueError("no port or no path")

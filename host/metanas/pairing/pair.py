@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metanas.address import Address
 from metanas.errors import PairingError, SshUnreachableError
 from metanas.pairing import install, records, service
 from metanas.pairing.board import Board, Survey
@@ -93,7 +94,7 @@ def pair(
         device = PairedDevice(
             id=identity.id,
             name=identity.name,
-            address=f"{f'[{called.host}]' if ':' in called.host else called.host}:{identity.port}",
+            address=str(Address(called.host, identity.port)),
             fingerprint=fingerprint(identity.certificate),
             certificate=identity.certificate,
             profile=wishes.profile or (known.profile if known else profile),

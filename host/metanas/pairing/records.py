@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from metanas.errors import AmbiguousDeviceError, PairingError
-from metanas.files import write_json
-
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+from metanas.files import config_folder, write_json
+from metanas_agent.identity import DEVICE_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,6 @@ class PairedDevice:
     profile: str
     ssh: str
     agent_sha256: str
-
-
-def config_folder() -> Path:
-    """Where a user's settings of metanas lie: `$XDG_CONFIG_HOME/metanas`, else in ~/.config."""
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(config).expanduser() / "metanas"
 
 
 def paired_devices() -> tuple[PairedDevice, ...]:
@@ -96,7 +87,7 @@ def _folder() -> Path:
 
 
 def _path(identifier: str) -> Path:
-    if not _ID.fullmatch(identifier):
+    if not DEVICE_ID.fullmatch(identifier):
         raise PairingError(
             f"the board says its id is {identifier[:40]!r}, which is none",
             hint="remove metanas-agent/identity from the board's data folder and pair again",

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import paramiko
 
+from metanas.closing import Closing
 from metanas.errors import (
     InsecureKeyError,
     InstallationError,
@@ -41,7 +40,7 @@ class Completed:
     errors: str
 
 
-class SshSession:
+class SshSession(Closing):
     """Connects at once.
 
     Args:
@@ -122,17 +121,6 @@ class SshSession:
     def close(self) -> None:
         """Hang up."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _try_keys(self, prompts: Prompts, keys: list[str], *, only: bool) -> bool:
         """Connect, and offer the keys and those of the agent; whether one was taken."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paramiko
 
+from metanas.address import Address
 from metanas.errors import PairingError
 
 _TARGET = re.compile(
@@ -72,8 +73,7 @@ class SshTarget:
         )
 
     def __str__(self) -> str:
-        name = f"[{self.name}]" if ":" in self.name else self.name
-        return f"{self.user}@{name}:{self.port}"
+        return f"{self.user}@{Address(self.name, self.port)}"
 
 
 def _configured(host: str) -> paramiko.SSHConfigDict:

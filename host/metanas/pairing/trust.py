@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from metanas.errors import BrokenIdentityError, PairingError
-from metanas.pairing.records import PairedDevice, config_folder
+from metanas.files import config_folder
+from metanas.pairing.records import PairedDevice
 from metanas_agent.identity import check_private
 
 _PRIVATE_FILE = 0o600

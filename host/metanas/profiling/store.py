@@ -6,7 +6,6 @@ directory specification. Measured, simulated and estimated tables differ in thei
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from metanas.devices import profiles_folder
 from metanas.errors import TableError
+from metanas.files import data_folder
 from metanas.spaces import SearchSpace, make_space
 
 SUFFIX = ".tsv"
@@ -21,8 +21,7 @@ SUFFIX = ".tsv"
 
 def user_folder() -> Path:
     """Where this user's tables lie: `metanas/tables` in the data folder."""
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "metanas" / "tables"
+    return data_folder() / "tables"
 
 
 def shipped_folder() -> Path:
