@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ class Server:
             self._sockets.append(listening)
             self._doors.append(asyncio.create_task(self._open_door(listening, listener, context)))
             addresses.append(address)
+        gc.freeze()  # what lives as long as the agent: later collections are brief
         return tuple(addresses)
 
     async def stop(self) -> None:
@@ -118,6 +120,8 @@ class Server:
             writer.close()
             with suppress(OSError, TimeoutError):
                 await writer.wait_closed()
+            del reader, writer, link
+            gc.collect()  # TLS streams lie in cycles, each with a buffer of 256 KiB
 
 
 async def _streams(
