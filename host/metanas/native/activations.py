@@ -12,12 +12,9 @@ _SELU_SCALE = 1.0507009873554805
 _SELU_ALPHA = 1.6732632423543772
 _LEAKY_SLOPE = 0.01
 _LOG2_E = 1.4426950408889634
-# ln 2 in two parts: the first has so few digits that its products with small integers are exact.
-_LN_2_HIGH = 0.693359375
-_LN_2_LOW = -2.1219444005469057e-4
-# exp(x) from x^5 down, fitted to |x| <= ln(2) / 2: off by at most 1e-7 of the value.
-_EXP_TERMS = (8.290270e-3, 4.189816e-2, 0.16667638, 0.49999148, 0.99999971, 1)
-_LEAST_EXPONENT = -87.0
+# 2^x from x^5 down, fitted to |x| <= 1/2: off by at most 1e-7 of the value.
+_POWER_TERMS = (1.326465e-3, 9.671506e-3, 5.550734e-2, 0.2402224, 0.693147, 1)
+_LARGEST_EXPONENT = 126.0
 _OF_POSITIVE = ("relu", "relu6")  # 0 where the value is below
 _FRACTION_BITS = 23
 _ONE_BITS = 127 << _FRACTION_BITS
@@ -70,38 +67,39 @@ def _leaky_relu(value: Any) -> Any:
 
 
 def _elu(value: Any) -> Any:
-    below = _exp_of_negative(tirx.min(value, _constant(0))) - _constant(1)
+    below = _exp_of_negative(value) - _constant(1)
     return tirx.Select(value > _constant(0), value, below)
 
 
 def _selu(value: Any) -> Any:
-    below = _exp_of_negative(tirx.min(value, _constant(0))) - _constant(1)
+    below = _exp_of_negative(value) - _constant(1)
     scaled_below = below * _constant(_SELU_SCALE * _SELU_ALPHA)
     return tirx.Select(value > _constant(0), value * _constant(_SELU_SCALE), scaled_below)
 
 
 def _sigmoid(value: Any) -> Any:
-    value = tirx.max(value, _constant(_LEAST_EXPONENT))
-    return _constant(1) / (_constant(1) + _exp(tirx.max(-value, _constant(_LEAST_EXPONENT))))
+    exponent = tirx.min(_constant(_LARGEST_EXPONENT), value * _constant(-_LOG2_E))
+    power = _power_of_two(tirx.max(_constant(-_LARGEST_EXPONENT), exponent))
+    return _constant(1) / (_constant(1) + power)
 
 
 def _exp_of_negative(value: Any) -> Any:
-    """exp(value) for a value of at most 0. What is below e^-87 becomes e^-87, about 1e-38."""
-    return _exp(tirx.max(value, _constant(_LEAST_EXPONENT)))
+    """exp(value) for a value of at most 0, and any number for others. What is below 2^-126, about
+    1e-38, becomes that."""
+    return _power_of_two(tirx.max(_constant(-_LARGEST_EXPONENT), value * _constant(_LOG2_E)))
 
 
-def _exp(value: Any) -> Any:
-    """exp(value) for |value| <= 87: 2^n times a polynomial of the rest, |rest| <= ln(2) / 2."""
+def _power_of_two(exponent: Any) -> Any:
+    """2^exponent for |exponent| <= 126: 2^n times a polynomial of the rest, |rest| <= 1/2."""
     # A sum this large has no fraction left, and n in its lowest nine bits.
-    shifted = _bits(value * _constant(_LOG2_E) + _constant(_ROUNDER))
+    shifted = _bits(exponent + _constant(_ROUNDER))
     n = tirx.reinterpret("float32", shifted) - _constant(_ROUNDER)  # TVM must not see the sum
-    rest = value - n * _constant(_LN_2_HIGH) - n * _constant(_LN_2_LOW)
-    series = _constant(_EXP_TERMS[0])
-    for term in _EXP_TERMS[1:]:
+    rest = exponent - n
+    series = _constant(_POWER_TERMS[0])
+    for term in _POWER_TERMS[1:]:
         series = series * rest + _constant(term)
-    exponent = shifted << tirx.const(_FRACTION_BITS, "int32")
-    power_of_two = tirx.reinterpret("float32", exponent + tirx.const(_ONE_BITS, "int32"))
-    return series * power_of_two
+    bits = (shifted << tirx.const(_FRACTION_BITS, "int32")) + tirx.const(_ONE_BITS, "int32")
+    return series * tirx.reinterpret("float32", bits)
 
 
 _ACTIVATIONS = {

@@ -44,6 +44,8 @@ class Target:
         tiles: register tiles that the kernels come in, as (channel blocks, pixels of a row).
         input_block: input channels between two visits of an output tile for kernels of 3 and
             more, so that their weights and rows stay in the first cache.
+        one_channel: sides of the windows for which a pooled layer of one input channel pays to be
+            summed and pooled in registers.
         strip_floats: sums to hold before they are pooled, so that they stay in a cache.
         latency: multiplications under way that keep the processor busy.
         load_cost: of a load, in multiplications, where both can run at the same time.
@@ -63,6 +65,7 @@ class Target:
     load_cost: float
     machines: tuple[str, ...]
     emulator: tuple[str, ...] = ()
+    one_channel: tuple[int, ...] = ()
 
     @property
     def generates_c(self) -> bool:
@@ -154,6 +157,7 @@ _TARGETS = {
             load_cost=1.0,
             machines=("armv6l", "armv7l", "armv8l"),
             emulator=("qemu-arm-static", "-cpu", "arm1176"),
+            one_channel=(3,),
         ),
         Target(
             name="armv7",  # every 32-bit Raspberry Pi from the 2 on; the A15 is wide, as the A72 is

@@ -47,7 +47,8 @@ static int run_add(void) {
     add_row(add.pooled, add.layer->input, add.layer->weights, (long)add.layer->input_count);
   else
     add_and_pool();
-  int64_t shape[] = {((int64_t)add.layer->output_count + LANES - 1) / LANES, LANES};
+  int64_t shape[] = {((int64_t)add.layer->output_count + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK,
+                     CHANNEL_BLOCK};
   DLTensor values = tensor_view(add.pooled, shape, 2);
   DLTensor result = tensor_view(add.layer->output, shape, 2);
   return call_kernel(add.activate->run, (DLTensor *[]){&values, &result}, 2);
@@ -61,9 +62,7 @@ const char *prepare_add(const char *text, struct layer *layer) {
       !read_sizes(&text, &pool, 1) || !read_seed(text, &seed))
     return "error layer add takes C H W ACTIVATION POOL SEED";
   if (!fits(sizes, 3)) return "error the layer is too large";
-  add.layer = layer, add.activate = NULL;
-  for (int i = 0; i < activate_kernel_count; i++)
-    if (same_text(activate_kernels[i].activation, activation)) add.activate = &activate_kernels[i];
+  add.layer = layer, add.activate = find_activation(activation);
   if (!add.activate) return "error this program has no such activation";
   add.channels = (long)sizes[0], add.height = (long)sizes[1], add.width = (long)sizes[2];
   add.pool = (long)pool;

@@ -34,6 +34,8 @@ static struct {
   struct tiling tiling;
   struct strip strip; /* all but the last: its rows are a multiple of `pool`, or all */
   const struct finish_kernel *finish;
+  const struct convolve_and_pool_kernel *convolve_and_pool; /* NULL: in strips */
+  const struct activate_kernel *activate;
   const float *padded;
   float *border, *packed, *bias, *sums, *finished;
 } conv;
@@ -160,6 +162,35 @@ static int run_convolution(void) {
   return 0;
 }
 
+/* Block by block, so that its sums are in the cache when they are activated. */
+static int run_convolve_and_pool(void) {
+  enum { PAIR = 2, PAIRS = CHANNEL_BLOCK / PAIR };
+  int64_t k = conv.kernel, plane = conv.pooled_rows * conv.pooled_columns;
+  int64_t image_shape[] = {conv.padded_height, conv.padded_width};
+  int64_t weight_shape[] = {k, k, PAIRS, PAIR}, bias_shape[] = {PAIRS, PAIR};
+  int64_t shape[] = {PAIRS, PAIR, conv.pooled_rows, conv.pooled_columns};
+  int64_t values_shape[] = {plane, CHANNEL_BLOCK};
+  DLTensor image = tensor_view((float *)conv.padded, image_shape, 2);
+  DLTensor sums = tensor_view(conv.finished, shape, 4);
+  DLTensor values = tensor_view(conv.finished, values_shape, 2);
+  if (conv.border) copy_into_border();
+  for (int64_t block = 0; block < conv.blocks; block++) {
+    float *packed = conv.packed + block * k * k * CHANNEL_BLOCK;
+    float *output = conv.layer->output + block * plane * CHANNEL_BLOCK;
+    DLTensor weights = tensor_view(packed, weight_shape, 4);
+    DLTensor bias = tensor_view(conv.bias + block * CHANNEL_BLOCK, bias_shape, 2);
+    DLTensor result = tensor_view(output, values_shape, 2);
+    TVMFFIAny arguments[] = {tensor_argument(&image),     tensor_argument(&weights),
+                             tensor_argument(&bias),      tensor_argument(&sums),
+                             integer_argument(conv.rows), integer_argument(conv.columns)};
+    TVMFFIAny ignored = {0};
+    if (conv.convolve_and_pool->run(NULL, arguments, 6, &ignored) ||
+        call_kernel(conv.activate->run, (DLTensor *[]){&values, &result}, 2))
+      return -1;
+  }
+  return 0;
+}
+
 /* OIHW to [block][I][H][W][channel of the block]; channels that a block lacks are zero. */
 static void pack_weights(void) {
   int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
@@ -182,6 +213,13 @@ static const struct finish_kernel *find_finish(const char *activation) {
   return found;
 }
 
+static const struct convolve_and_pool_kernel *find_convolve_and_pool(void) {
+  if (conv.in_channels != 1 || conv.stride != 1 || conv.pool != 2) return NULL;
+  for (int i = 0; i < convolve_and_pool_kernel_count; i++)
+    if (convolve_and_pool_kernels[i].kernel == conv.kernel) return &convolve_and_pool_kernels[i];
+  return NULL;
+}
+
 static const char *read_convolution(const char *text, long *seed) {
   int64_t sizes[6];
   char activation[LONGEST_NAME];
@@ -190,7 +228,8 @@ static const char *read_convolution(const char *text, long *seed) {
     return "error layer conv takes CI H W CO K S ACTIVATION POOL SEED";
   conv.in_channels = sizes[0], conv.height = sizes[1], conv.width = sizes[2];
   conv.out_channels = sizes[3], conv.kernel = sizes[4], conv.stride = sizes[5];
-  conv.finish = find_finish(activation);
+  conv.finish = find_finish(activation), conv.activate = find_activation(activation);
+  conv.convolve_and_pool = find_convolve_and_pool();
   return conv.finish ? NULL : "error this program has no such activation";
 }
 
@@ -236,16 +275,18 @@ static bool allocate_convolution(long seed) {
   int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
   int64_t padded_channels = conv.blocks * CHANNEL_BLOCK;
   int64_t pooled = conv.strip.pooled_rows * conv.pooled_columns;
+  int64_t finished = IS_PLAIN ? 0 : padded_channels * pooled;
   bool has_border = conv.padded_height * conv.padded_width != conv.height * conv.width;
   layer->input_count = (size_t)(conv.in_channels * conv.height * conv.width);
   layer->weight_count = (size_t)(conv.out_channels * (taps + 1));
   int64_t plane = conv.pooled_rows * conv.pooled_columns;
+  if (conv.convolve_and_pool) finished = CHANNEL_BLOCK * plane;
   layer->output_count = (size_t)(padded_channels * plane);
-  layer->run = run_convolution;
+  layer->run = conv.convolve_and_pool ? run_convolve_and_pool : run_convolution;
   conv.packed = allocate_floats((size_t)(padded_channels * taps));
   conv.bias = allocate_floats((size_t)padded_channels);
   conv.sums = allocate_floats((size_t)(conv.blocks * conv.strip.size));
-  conv.finished = allocate_floats(IS_PLAIN ? 0 : (size_t)(padded_channels * pooled));
+  conv.finished = allocate_floats((size_t)finished);
   conv.border = NULL;
   if (has_border)
     conv.border =

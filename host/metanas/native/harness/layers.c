@@ -13,6 +13,12 @@
 
 static struct layer current;
 
+const struct activate_kernel *find_activation(const char *name) {
+  for (int i = 0; i < activate_kernel_count; i++)
+    if (same_text(activate_kernels[i].activation, name)) return &activate_kernels[i];
+  return NULL;
+}
+
 bool read_sizes(const char **text, int64_t *sizes, int count) {
   for (int i = 0; i < count; i++) {
     sizes[i] = next_number(text, LARGEST_SIZE);

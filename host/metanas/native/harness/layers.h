@@ -1,7 +1,7 @@
 /* The kernels that a layer program holds: the generated source `table.c` lists them, and the
  * generated header `target.h` gives the sizes that they were made for:
  *
- *   LANES              values that `activate` handles at once
+ *   LANES              values of a vector register
  *   CHANNEL_BLOCK      output channels that lie side by side
  *   CLASSIFY_VECTORS   vectors of features that `classify` reads at once
  *   STRIP_FLOATS       sums to hold between `convolve` and `finish` */
@@ -23,6 +23,12 @@ struct finish_kernel {
   tvm_kernel run;
 };
 
+/* For layers of one input channel and stride 1 that are pooled by 2. */
+struct convolve_and_pool_kernel {
+  int kernel;
+  tvm_kernel run;
+};
+
 struct activate_kernel {
   const char *activation;
   tvm_kernel run;
@@ -33,9 +39,14 @@ extern const struct convolve_kernel convolve_kernels[];
 extern const int convolve_kernel_count;
 extern const struct finish_kernel finish_kernels[];
 extern const int finish_kernel_count;
+extern const struct convolve_and_pool_kernel convolve_and_pool_kernels[];
+extern const int convolve_and_pool_kernel_count;
 extern const struct activate_kernel activate_kernels[];
 extern const int activate_kernel_count;
 extern const tvm_kernel classify_kernel;
+
+/* The activation by itself; NULL where the program has none of that name. */
+const struct activate_kernel *find_activation(const char *name);
 
 /* A layer that is ready to run. */
 struct layer {
