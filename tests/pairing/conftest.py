@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.ssh_board import SSHD, SshBoard, free_port, know, make_key
+from support.ssh_board import SSHD, MakeBoard, SshBoard, free_port, know, make_key
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def host_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def make_board(tmp_path: Path, host_home: Path) -> Iterator[Callable[..., SshBoard]]:
+def make_board(tmp_path: Path, host_home: Path) -> Iterator[MakeBoard]:
     """Makes boards that the host knows and has a key for; started unless told otherwise."""
     if SSHD is None:
         pytest.skip("no sshd here: install openssh-server")
@@ -52,5 +52,5 @@ def make_board(tmp_path: Path, host_home: Path) -> Iterator[Callable[..., SshBoa
 
 
 @pytest.fixture
-def board(make_board: Callable[..., SshBoard]) -> SshBoard:
+def board(make_board: MakeBoard) -> SshBoard:
     return make_board()

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from metanas.pairing import find_paired
-from support.ssh_board import SshBoard
+from support.ssh_board import MakeBoard, SshBoard
 
 COMMAND = (sys.executable, "-m", "metanas.cli.profile")
 
@@ -63,7 +62,7 @@ def secret_lines(path: Path) -> list[bytes]:
     return lines
 
 
-def test_no_secret_is_seen_anywhere(make_board: Callable[..., SshBoard], host_home: Path) -> None:
+def test_no_secret_is_seen_anywhere(make_board: MakeBoard, host_home: Path) -> None:
     board = make_board(start=False)
     board.options = ("LogLevel DEBUG3",)
     board.start()
@@ -94,7 +93,7 @@ def test_no_secret_is_seen_anywhere(make_board: Callable[..., SshBoard], host_ho
     assert board.files() == set()
 
 
-def test_a_person_is_asked_about_a_new_board(make_board: Callable[..., SshBoard]) -> None:
+def test_a_person_is_asked_about_a_new_board(make_board: MakeBoard) -> None:
     """At a terminal: the first answer is no, the second yes."""
     board = make_board(known=False)
     for answer, code in ((b"n\n", 1), (b"y\n", 0)):
@@ -136,9 +135,7 @@ def test_bad_input_is_one_clear_line(
     assert hint.startswith("  ")
 
 
-def test_failures_of_a_board_are_one_clear_line(
-    make_board: Callable[..., SshBoard], host_home: Path
-) -> None:
+def test_failures_of_a_board_are_one_clear_line(make_board: MakeBoard, host_home: Path) -> None:
     board = make_board(known=False)
     done = run(*pair_arguments(board))
     assert done.returncode == 1

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,9 @@ from metanas.errors import (
 from metanas.pairing.prompts import Prompts
 from metanas.pairing.ssh import SshSession
 from metanas.pairing.target import SshTarget
-from support.ssh_board import SshBoard, free_port, know, make_key
+from support.ssh_board import MakeBoard, SshBoard, free_port, know, make_key
 
 PASSPHRASE = "correct horse"
-MakeBoard = Callable[..., SshBoard]
 
 
 def hello(target: str, prompts: Prompts | None = None, *, key: Path | None = None) -> str:

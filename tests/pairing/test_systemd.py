@@ -6,21 +6,19 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from metanas.devices import Address, AgentDevice, TlsEndpoint
-from metanas.errors import AgentUnreachableError, InstallationError
-from metanas.pairing import PairedDevice, client_context
-from metanas.pairing.pair import Wishes, pair, unpair
+from metanas.errors import InstallationError
 from metanas.pairing.prompts import Prompts
 from metanas.pairing.ssh import SshSession
 from metanas.pairing.target import SshTarget
 from metanas.pairing.unit import UNIT
-from support.ssh_board import SshBoard
+from support.ssh_board import MakeBoard, SshBoard
+from support.ssh_pairing import install, leave, wait_until_back
 
 SYSTEMD = Path("/lib/systemd/systemd")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -58,7 +56,7 @@ def groups() -> Iterator[list[Path]]:
 
 
 @pytest.fixture
-def board(make_board: Callable[..., SshBoard], groups: list[Path]) -> SshBoard:
+def board(make_board: MakeBoard, groups: list[Path]) -> SshBoard:
     board = make_board(start=False)
     namespace = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _START, "sh"]
     board.launcher = (*namespace, str(board.home), " ".join(map(str, groups)))
@@ -80,50 +78,23 @@ def main_process(board: SshBoard) -> int:
     return int(systemctl(board, "show", "--property=MainPID", "--value", UNIT))
 
 
-def reach(device: PairedDevice) -> None:
-    address = Address.parse(device.address)
-    assert address
-    endpoint = TlsEndpoint(address.host, address.port, client_context(device), device.fingerprint)
-    with closing(AgentDevice(device.name, endpoint)) as agent:
-        agent.describe()
-
-
-def install(board: SshBoard, said: list[str], *, port: int) -> PairedDevice:
-    return pair(
-        board.target,
-        Wishes(port=port, key_file=board.key),
-        prompts=Prompts(),
-        say=said.append,
-        profile_for=lambda _: "",
-        serve_options=lambda _: (),
-        reach=reach,
-    )
-
-
 def test_the_unit_starts_comes_back_and_leaves(board: SshBoard) -> None:
     said: list[str] = []
     before = board.files()
-    device = install(board, said, port=board.agent_port)
+    device = install(board, said=said)
     assert [line for line in said if "loginctl enable-linger" in line]  # there is no logind here
     assert systemctl(board, "is-enabled", UNIT) == "enabled"
     running = main_process(board)
     assert running in board.agents()
 
-    install(board, said, port=board.agent_port)
+    install(board, said=said)
     assert main_process(board) == running
 
     os.kill(running, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            reach(device)
-            break
-        except AgentUnreachableError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    wait_until_back(device)
     assert main_process(board) != running
 
-    assert unpair(device, prompts=Prompts(), key_file=board.key)
+    assert leave(board, device)
     assert systemctl(board, "show", "--property=LoadState", "--value", UNIT) == "not-found"
     assert board.agents() == []
     assert board.files() == before
@@ -133,7 +104,7 @@ def test_an_agent_that_cannot_start_is_named(board: SshBoard) -> None:
     with pytest.raises(
         InstallationError, match=r"does not start.*(privileged|ended|cannot listen)"
     ):
-        install(board, [], port=board.port)  # where the sshd listens
+        install(board, port=board.port)  # where the sshd listens
 
 
 def _remove(groups: list[Path]) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,6 +140,10 @@ class SshBoard:
             self.process.wait()
         for process in self.agents():
             os.kill(process, 9)
+
+
+MakeBoard = Callable[..., SshBoard]
+"""The type of the fixture `make_board`."""
 
 
 def know(home: Path, line: str) -> None:
