@@ -12,13 +12,20 @@ import onnxruntime
 import pytest
 
 from boards.board import STATE
-from deploy.conftest import ARCHITECTURE, INPUT_SHAPE, make_adapted, make_card, make_module
 from metanas.deploy import Network, Prediction, export_onnx, verify
 from metanas.devices import open_device
 from metanas.errors import EmulatedTableError
 from metanas.profiling import profile, read_table, refuse_emulated, table_name
 from metanas.spaces import VGG9Space
 from metanas_agent.timer import TimerSettings
+from support.random_networks import (
+    ARCHITECTURE,
+    INPUT_SHAPE,
+    WAYS,
+    make_adapted,
+    make_card,
+    random_vgg9,
+)
 
 pytestmark = [pytest.mark.boards, pytest.mark.timeout(900)]
 
@@ -43,7 +50,7 @@ class Slice:
 
 @pytest.fixture(scope="module")
 def space():
-    return Slice(VGG9Space(input_shape=INPUT_SHAPE, ways=5))
+    return Slice(VGG9Space(input_shape=INPUT_SHAPE, ways=WAYS))
 
 
 @pytest.fixture(params=["pi0", "pi4"])
@@ -126,7 +133,7 @@ def test_a_cable_that_is_pulled_for_a_while_costs_no_row(board, device, space):
 
 
 def test_the_board_computes_what_onnxruntime_computes_here(device):
-    model = export_onnx(make_module(ARCHITECTURE), input_shape=INPUT_SHAPE, metadata=make_card())
+    model = export_onnx(random_vgg9(), input_shape=INPUT_SHAPE, metadata=make_card())
     images = np.random.default_rng(0).standard_normal((5, *INPUT_SHAPE), np.float32)
     here = onnxruntime.InferenceSession(model).run(None, {"images": images})[0]
     there = device.run_model(model, images, SETTINGS)
@@ -136,7 +143,7 @@ def test_the_board_computes_what_onnxruntime_computes_here(device):
 
 
 def test_an_exported_network_is_verified_on_the_board(device):
-    module = make_module(ARCHITECTURE)
+    module = random_vgg9()
     model = export_onnx(module, input_shape=INPUT_SHAPE, metadata=make_card())
     verification = verify(
         device,

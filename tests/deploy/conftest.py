@@ -10,21 +10,15 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from metanas.deploy import AdaptedNetwork, ModelCard, Prediction, export_onnx, replace_weights
+from metanas.deploy import AdaptedNetwork, Prediction, export_onnx, replace_weights
 from metanas.devices.device import ModelRun
 from metanas.errors import MeasurementFailedError
-from metanas.spaces import VGG9Space
-from metanas.spaces.network import Moments, Statistics
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
-
-WAYS = 5
-INPUT_SHAPE = (1, 28, 28)
-ARCHITECTURE = "k3c16relu-k5c16relu6-k1c32selu-k3c16leakyrelu"
+from support.random_networks import INPUT_SHAPE, make_adapted, make_card, random_vgg9
 
 
 @dataclass
@@ -60,53 +54,9 @@ class InProcessDevice:
         return ModelRun(self.tamper(outputs), latency, 1_000_000)
 
 
-def make_module(
-    text: str,
-    *,
-    seed: int = 0,
-    input_shape: tuple[int, int, int] = INPUT_SHAPE,
-    **settings: str | int | bool,
-) -> nn.Module:
-    space = VGG9Space(input_shape=input_shape, ways=WAYS, **settings)  # type: ignore[arg-type]
-    network = space.network(space.parse(text))
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.randn(shape, generator=generator) * 0.2
-
-    adapted = {name: draw(shape) for name, shape in network.adapted_shapes.items()}
-    norms = {name: 1 + draw(shape) for name, shape in network.norm_shapes.items()}
-    recorded: Statistics = {}
-    batch = {name: tensor[None] for name, tensor in adapted.items()}
-    images = torch.randn((1, 10, *input_shape), generator=generator)
-    network(batch, norms, images, record=recorded)
-    statistics = {name: Moments(m.mean[0], m.variance[0]) for name, m in recorded.items()}
-    return network.folded(adapted, norms, statistics)
-
-
-def make_card(text: str = ARCHITECTURE, channels: int = 1) -> ModelCard:
-    return ModelCard(
-        architecture=text,
-        dataset="glyphs",
-        labels=tuple("ABCDÉ"),
-        mean=(0.1,) * channels,
-        std=(0.3,) * channels,
-        seed=7,
-    )
-
-
-def make_adapted(module: nn.Module, model: bytes, seed: int) -> AdaptedNetwork:
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal((8, *INPUT_SHAPE), np.float32)
-    with torch.no_grad():
-        logits = module(torch.from_numpy(images)).numpy()
-    labels = rng.integers(0, WAYS, len(images))
-    return AdaptedNetwork(model=model, images=images, labels=labels, host_logits=logits)
-
-
 @pytest.fixture(scope="session")
 def module() -> nn.Module:
-    return make_module(ARCHITECTURE)
+    return random_vgg9()
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +67,7 @@ def model(module: nn.Module) -> bytes:
 @pytest.fixture(scope="session")
 def networks(module: nn.Module, model: bytes) -> list[AdaptedNetwork]:
     """Three tasks' networks of one architecture."""
-    others = [make_module(ARCHITECTURE, seed=seed) for seed in (1, 2)]
+    others = [random_vgg9(seed=seed) for seed in (1, 2)]
     return [
         make_adapted(module, model, 0),
         *(
@@ -130,16 +80,6 @@ def networks(module: nn.Module, model: bytes) -> list[AdaptedNetwork]:
 @pytest.fixture
 def predicted() -> Prediction:
     return Prediction(latency_ms=0.2, low_ms=0.19, high_ms=0.21, source="measured")
-
-
-@pytest.fixture(name="make_module")
-def _make_module() -> Callable[..., nn.Module]:
-    return make_module
-
-
-@pytest.fixture(name="make_card")
-def _make_card() -> Callable[..., ModelCard]:
-    return make_card
 
 
 @pytest.fixture

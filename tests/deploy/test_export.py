@@ -12,6 +12,7 @@ from torch import nn
 
 from metanas.deploy import export_onnx, replace_weights
 from metanas.errors import ExportError
+from support.random_networks import make_card, random_vgg9
 
 OPERATIONS = ["Conv", "Relu", "MaxPool", "Conv", "Clip", "MaxPool", "Conv", "Selu", "MaxPool"]
 
@@ -56,10 +57,8 @@ def test_input_and_output_are_named_and_the_batch_is_free(model):
         ("k3c16relu-k3c16relu-k3c16relu", (1, 50, 41), {"downsampling": "strided", "pool": 3}),
     ],
 )
-def test_every_activation_and_odd_sizes_agree_with_torch(
-    make_module, make_card, text, shape, settings
-):
-    module = make_module(text, input_shape=shape, **settings)
+def test_every_activation_and_odd_sizes_agree_with_torch(text, shape, settings):
+    module = random_vgg9(text, input_shape=shape, **settings)
     model = export_onnx(module, input_shape=shape, metadata=make_card(text, shape[0]))
     images = np.random.default_rng(3).standard_normal((7, *shape), np.float32)
     with torch.no_grad():
@@ -87,13 +86,13 @@ def test_file_holds_no_path_of_this_machine(model):
     assert b"stack_trace" not in model
 
 
-def test_exporter_is_silent(module, make_card, capfd):
+def test_exporter_is_silent(module, capfd):
     export_onnx(module, input_shape=(1, 28, 28), metadata=make_card())
     assert capfd.readouterr() == ("", "")
 
 
-def test_export_leaves_the_module_as_it_was(make_module, make_card):
-    module = make_module("k3c16relu").train()
+def test_export_leaves_the_module_as_it_was():
+    module = random_vgg9("k3c16relu").train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     export_onnx(module, input_shape=(1, 28, 28), metadata=make_card())
     assert module.training
@@ -106,22 +105,22 @@ class DependsOnValues(nn.Module):
 
 
 @pytest.mark.parametrize("module", [DependsOnValues(), nn.Conv2d(3, 4, 3)])
-def test_what_torch_cannot_export_is_one_clear_error(module, make_card, capfd):
+def test_what_torch_cannot_export_is_one_clear_error(module, capfd):
     with pytest.raises(ExportError, match="torch cannot export this network: ") as raised:
         export_onnx(module, input_shape=(1, 28, 28), metadata=make_card())
     assert "\n" not in str(raised.value)
     assert capfd.readouterr() == ("", "")
 
 
-def test_weights_that_are_not_numbers_are_refused(make_module, make_card):
-    module = make_module("k3c16relu")
+def test_weights_that_are_not_numbers_are_refused():
+    module = random_vgg9("k3c16relu")
     module[0].bias.data[0] = torch.nan
     with pytest.raises(ExportError, match="not finite"):
         export_onnx(module, input_shape=(1, 28, 28), metadata=make_card())
 
 
-def test_replaced_weights_give_the_file_that_an_export_gives(model, make_module, make_card):
-    other = make_module("k3c16relu-k5c16relu6-k1c32selu-k3c16leakyrelu", seed=5)
+def test_replaced_weights_give_the_file_that_an_export_gives(model):
+    other = random_vgg9("k3c16relu-k5c16relu6-k1c32selu-k3c16leakyrelu", seed=5)
     exported = export_onnx(other, input_shape=(1, 28, 28), metadata=make_card())
     replaced = replace_weights(model, other, metadata=make_card())
     images = np.random.default_rng(0).standard_normal((4, 1, 28, 28), np.float32)
@@ -129,24 +128,24 @@ def test_replaced_weights_give_the_file_that_an_export_gives(model, make_module,
     assert not np.allclose(run(exported, images), run(model, images))
 
 
-def test_weights_of_other_shapes_are_refused(model, make_module, make_card):
+def test_weights_of_other_shapes_are_refused(model):
     with pytest.raises(ExportError, match=r"no weights '0\.weight'"):
-        replace_weights(model, make_module("k5c16relu"), metadata=make_card())
+        replace_weights(model, random_vgg9("k5c16relu"), metadata=make_card())
 
 
-def test_weights_of_equal_shapes_but_other_operations_are_refused(model, make_module, make_card):
-    other = make_module("k3c16elu-k5c16relu6-k1c32selu-k3c16leakyrelu")
+def test_weights_of_equal_shapes_but_other_operations_are_refused(model):
+    other = random_vgg9("k3c16elu-k5c16relu6-k1c32selu-k3c16leakyrelu")
     with pytest.raises(ExportError, match="ONNX Runtime and torch differ by"):
         replace_weights(model, other, metadata=make_card())
 
 
 @pytest.mark.parametrize("broken", [b"", b"no model", b"\x08\x0a\xff\xff"])
-def test_broken_bytes_are_refused(module, make_card, broken):
+def test_broken_bytes_are_refused(module, broken):
     with pytest.raises(ExportError, match="not an ONNX model"):
         replace_weights(broken, module, metadata=make_card())
 
 
-def test_truncated_model_is_refused(model, module, make_card):
+def test_truncated_model_is_refused(model, module):
     with pytest.raises(ExportError, match="not an ONNX model"):
         replace_weights(model[: len(model) // 2], module, metadata=make_card())
 

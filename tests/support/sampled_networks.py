@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
-from metanas.deploy import ModelCard, export_onnx
+from metanas.deploy import export_onnx
 from metanas.native.cache import Artifact
 from metanas.native.targets import find_target
 from metanas.spaces import make_space
-from metanas.spaces.network import Moments, Statistics
 from metanas.spaces.space import SearchSpace
 from support.native_program import Array, NativeProgram
-
-WAYS = 5
+from support.random_networks import WAYS, make_card, random_network
 
 
 def sampled_network(
@@ -29,31 +27,10 @@ def sampled_network(
     return export_architecture(space, str(space.from_genes(genes)), seed)
 
 
-def export_architecture(space: SearchSpace, text: str, seed: int = 0) -> bytes:
+def export_architecture(space: SearchSpace[Any], text: str, seed: int = 0) -> bytes:
     """The ONNX file of one architecture, with random weights and random images' statistics."""
-    network = space.network(space.parse(text))
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.randn(shape, generator=generator) * 0.2
-
-    adapted = {name: draw(shape) for name, shape in network.adapted_shapes.items()}
-    norms = {name: 1 + draw(shape) for name, shape in network.norm_shapes.items()}
-    recorded: Statistics = {}
-    images = torch.randn(1, 4, *space.input_shape, generator=generator)
-    network({name: t[None] for name, t in adapted.items()}, norms, images, record=recorded)
-    statistics = {
-        name: Moments(moments.mean[0], moments.variance[0]) for name, moments in recorded.items()
-    }
-    channels = space.input_shape[0]
-    card = ModelCard(
-        architecture=text,
-        dataset="random",
-        labels=tuple(map(str, range(WAYS))),
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-    )
-    module = network.folded(adapted, norms, statistics)
+    module = random_network(space, text, seed=seed)
+    card = make_card(text, channels=space.input_shape[0])
     return export_onnx(module, input_shape=space.input_shape, metadata=card)
 
 
