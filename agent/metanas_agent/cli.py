@@ -37,21 +37,20 @@ _FAILED = 1
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command: exit code 0, 1 (failed, one clear line; or `doctor` warns) or 2 (usage)."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "serve":
-            asyncio.run(_serve(options))
-        elif options.command == "doctor":
-            _doctor(options)
-        else:
-            asyncio.run(_info(options))
-    except MetanasError as error:
-        print(f"metanas-agent: {error}", file=sys.stderr)
-        sys.exit(_FAILED)
-    except OSError as error:
-        print(f"metanas-agent: {error.strerror or error}", file=sys.stderr)
-        sys.exit(_FAILED)
-    except KeyboardInterrupt:
-        pass  # pressed before the server was up
+    with suppress(KeyboardInterrupt):  # pressed before the server was up
+        try:
+            if options.command == "serve":
+                asyncio.run(_serve(options))
+            elif options.command == "doctor":
+                _doctor(options)
+            else:
+                asyncio.run(_info(options))
+        except MetanasError as error:
+            print(f"metanas-agent: {error}", file=sys.stderr)
+            sys.exit(_FAILED)
+        except OSError as error:
+            print(f"metanas-agent: {error.strerror or error}", file=sys.stderr)
+            sys.exit(_FAILED)
     sys.exit(0)
 
 

@@ -106,22 +106,27 @@ class Server:
             return
         link = Link(reader, writer, self._large_frame)
         try:
-            visitor = listener.visitor(writer.transport)
-            conversation = Conversation(
-                link, visitor, self._workshop, self._lease, lease_s=self._lease_s
-            )
-            await conversation.hold()
-        except MetanasError as error:
-            with suppress(OSError, TimeoutError):
-                await link.send(Error.of(error))
-        except (OSError, TimeoutError):
-            pass  # the host is gone, or does not listen
+            with suppress(OSError, TimeoutError):  # the host is gone, or does not listen
+                await self._converse(link, listener, writer.transport)
         finally:
             writer.close()
             with suppress(OSError, TimeoutError):
                 await writer.wait_closed()
             del reader, writer, link
             gc.collect()  # TLS streams lie in cycles, each with a buffer of 256 KiB
+
+    async def _converse(
+        self, link: Link, listener: Listener, transport: asyncio.BaseTransport
+    ) -> None:
+        """Hold the conversation, or say why there is none."""
+        try:
+            visitor = listener.visitor(transport)
+            conversation = Conversation(
+                link, visitor, self._workshop, self._lease, lease_s=self._lease_s
+            )
+            await conversation.hold()
+        except MetanasError as error:
+            await link.send(Error.of(error))
 
 
 async def _streams(

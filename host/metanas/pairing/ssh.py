@@ -174,13 +174,12 @@ class SshSession(Closing):
     def _try_password(self, prompts: Prompts) -> None:
         transport = self._client.get_transport()
         user = self._target.user
-        methods: set[str] = set()
         try:
             transport.auth_none(user)
         except paramiko.BadAuthenticationType as error:
             methods = set(error.allowed_types)
         except (paramiko.SSHException, EOFError, OSError):
-            pass  # it has had enough of us
+            methods = set()  # it has had enough of us
         else:
             return
         tries = _PASSWORD_TRIES if methods & _PASSWORD_METHODS else 0
