@@ -20,9 +20,13 @@ from metanas_agent.protocol import FRAME_LIMIT_BYTES, encode, receive_message
 _COMMAND = (sys.executable, "-P", "-m", "metanas_agent.worker")
 _ENVIRONMENT = (
     *("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR"),
-    *("CUDA_", "METANAS_", "NVIDIA_", "OMP_", "PYTHON", "QEMU_"),
+    *("CUDA_", "MALLOC_", "METANAS_", "NVIDIA_", "OMP_", "PYTHON", "QEMU_"),
 )
 """How the names begin of what a worker inherits; it needs no password and no agent of the user."""
+
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2), "MALLOC_TOP_PAD_": str(64 * 1024**2)}
+"""Of the GNU C library: memory that a layer gave back stays with the worker for the next one, which
+halves the time to prepare a layer. What is never used costs nothing."""
 
 _PACKAGE_HOME = Path(__file__).resolve().parent.parent
 """The folder, or the one-file agent, that holds this package."""
@@ -131,9 +135,8 @@ class Worker:
 
 
 def _environment() -> dict[str, str]:
-    environment = {
-        name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)
-    }
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+    environment = _ALLOCATION | inherited
     if _PACKAGE_HOME.is_file():
         paths = (str(_PACKAGE_HOME), environment.get("PYTHONPATH", ""))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -4,8 +4,8 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from metanas_agent.layers import ACTIVATIONS, AddLayer, LayerSpec
-from metanas_agent.runtimes.onnx_graph import INPUT, layer_model, random_image
+from metanas_agent.layers import ACTIVATIONS, AddLayer, ConvLayer, HeadLayer, LayerSpec
+from metanas_agent.runtimes.onnx_graph import INPUT, layer_model, network_model, random_image
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -43,10 +43,42 @@ def test_a_sum_is_pooled_at_its_odd_edges_too():
     np.testing.assert_array_equal(output, expected)
 
 
+def pointwise(channels, height, width, out_channels):
+    return ConvLayer(
+        channels, height, width, out_channels=out_channels, kernel=1, activation="none"
+    )
+
+
+def test_a_network_is_its_layers_one_behind_the_other_and_shortcuts_around_them():
+    layers = [
+        *(pointwise(2, 4, 3, 5), pointwise(5, 4, 3, 6), pointwise(2, 4, 3, 6)),
+        AddLayer(6, 4, 3, activation="none", pool=2),
+        *(pointwise(6, 2, 2, 3), pointwise(6, 2, 2, 3), AddLayer(3, 2, 2, activation="relu")),
+        HeadLayer(3, 2, 2, pool=1, ways=4),
+    ]
+    rng = np.random.default_rng(0)
+    model, image = network_model(layers, rng), random_image(layers[0], rng)
+    onnx.checker.check_model(model, full_check=True)
+    constants = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    *convs, head = zip(constants[::2], constants[1::2], strict=True)
+
+    def convolved(x, weights, bias):
+        return np.einsum("oi,ihw->ohw", weights[:, :, 0, 0], x) + bias[:, None, None]
+
+    (x,) = image
+    x = convolved(convolved(x, *convs[0]), *convs[1]) + convolved(x, *convs[2])
+    x = np.pad(x, [(0, 0), (0, 0), (0, 1)], constant_values=-np.inf)
+    x = x.reshape(6, 2, 2, 2, 2).max(axis=(2, 4))
+    x = np.maximum(convolved(x, *convs[3]) + convolved(x, *convs[4]), 0)
+    expected = head[0] @ x.mean(axis=(1, 2)) + head[1]
+    (output,) = ReferenceEvaluator(model).run(None, {INPUT: image})
+    np.testing.assert_allclose(output, expected[None], rtol=1e-4, atol=1e-5)
+
+
 def test_a_layer_of_an_unknown_kind_is_no_graph():
     class Other(LayerSpec):
         op = "other"
-        key = output_shape = macs = params = None
+        key = output_shape = macs = params = peak_values = None
 
     with pytest.raises(TypeError, match="no ONNX graph for a other layer"):
         layer_model(Other(1, 1, 1), np.random.default_rng(0))

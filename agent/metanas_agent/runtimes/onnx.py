@@ -1,4 +1,7 @@
-"""ONNX Runtime on the CPU: one thread, no spinning, buffers bound before the clock starts."""
+"""ONNX Runtime on the CPU: buffers bound before the clock starts, no spinning of one thread.
+
+Several threads wait for work in the runtime's usual way, which is spinning.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from metanas_agent.errors import MeasurementFailedError
 from metanas_agent.layers import LayerSpec
 from metanas_agent.runtimes.images import images_for
 from metanas_agent.runtimes.onnx_graph import layer_model, random_image
+from metanas_agent.runtimes.onnx_inside import can_be_cut_out, cut_out
 from metanas_agent.runtimes.runtime import SENTINEL_LAYER, Setup
 from metanas_agent.sampler import Sampler, clocked
 from metanas_agent.wire import Tensor
@@ -24,13 +28,21 @@ class OnnxRuntime:
     version: str = ort.__version__
 
     def __init__(self, setup: Setup) -> None:
-        setup.check_is_plain(self.name)
+        setup.check_is_plain(self.name, most_threads=None)
+        self._threads = setup.threads
+        if setup.threads > 1:
+            self.version = f"{ort.__version__} {setup.threads} threads"
 
     def prepare(self, layer: LayerSpec, *, seed: int) -> Sampler:
         """See `Runtime`."""
         rng = np.random.default_rng(seed)
-        model = layer_model(layer, rng).SerializeToString()
-        return _bound(_session(model), random_image(layer, rng))
+        image = random_image(layer, rng)
+        if can_be_cut_out(layer):
+            session = _session(cut_out(layer, rng, _write_optimised), _plain_options(self._threads))
+        else:
+            model = layer_model(layer, rng).SerializeToString()
+            session = _session(model, _options(self._threads))
+        return _bound(session, image)
 
     def sentinel(self) -> Sampler:
         """See `Runtime`."""
@@ -39,7 +51,7 @@ class OnnxRuntime:
     def load(self, model: bytes) -> OnnxModel:
         """See `Runtime`."""
         try:
-            session = _session(model)
+            session = _session(model, _options(self._threads))
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise MeasurementFailedError(
                 f"onnxruntime {self.version} cannot load the model: {_first_line(error)}",
@@ -81,13 +93,31 @@ class OnnxModel:
         return images_for(wanted[0].shape, inputs)
 
 
-def _session(model: bytes) -> ort.InferenceSession:
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads == 1:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = _FATAL_ONLY
+    return options
+
+
+def _plain_options(threads: int) -> ort.SessionOptions:
+    """For a model that is optimised already."""
+    options = _options(threads)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _write_optimised(model: bytes, path: str) -> None:
+    options = _options(threads=1)
+    options.optimized_model_filepath = path
+    _session(model, options)
+
+
+def _session(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -1,7 +1,8 @@
-"""A layer as an ONNX graph with random weights."""
+"""A layer, or a whole network of layers, as an ONNX graph with random weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 from math import prod
@@ -33,14 +34,27 @@ _ACTIVATION_OPERATORS = {
 
 def layer_model(layer: LayerSpec, rng: np.random.Generator) -> ModelProto:
     """The layer as a model from `INPUT` (1, channels, height, width) to `OUTPUT`."""
+    return network_model((layer,), rng)
+
+
+def network_model(layers: Sequence[LayerSpec], rng: np.random.Generator) -> ModelProto:
+    """The layers one behind the other as a model from `INPUT` to `OUTPUT`, for one image.
+
+    A convolution right in front of an `AddLayer` is a shortcut: it reads what the block's first
+    layer reads, and the sum is of its output and that of the layer before it. A block begins at
+    the image or behind a sum.
+    """
     chain = _Chain(rng)
-    _build(layer, chain)
+    for layer, following in zip(layers, (*layers[1:], None), strict=True):
+        if isinstance(following, AddLayer):
+            chain.begin_shortcut()
+        _build(layer, chain)
     chain.nodes[-1].output[0] = OUTPUT
     graph = helper.make_graph(
         chain.nodes,
-        "layer",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, (1, *layer.input_shape))],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (1, *layer.output_shape))],
+        "layers",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, (1, *layers[0].input_shape))],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (1, *layers[-1].output_shape))],
         chain.constants,
     )
     opsets = [helper.make_opsetid("", OPSET)]
@@ -54,17 +68,38 @@ def random_image(layer: LayerSpec, rng: np.random.Generator) -> Array:
 
 @dataclass
 class _Chain:
-    """Nodes one behind the other."""
+    """Nodes one behind the other.
+
+    Args:
+        rng: of the weights.
+        end: name of the map that the next node reads.
+        block: name of the map that the block's first node reads.
+        through: name of the map that a shortcut is added to, none outside of shortcuts.
+    """
 
     rng: np.random.Generator
+    end: str = INPUT
+    block: str = INPUT
+    through: str | None = None
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
     def add(self, operator: str, *constants: str, **attributes: object) -> None:
-        source = self.nodes[-1].output[0] if self.nodes else INPUT
         target = f"value{len(self.nodes)}"
-        node = helper.make_node(operator, [source, *constants], [target], **attributes)  # type: ignore[arg-type]
+        node = helper.make_node(operator, [self.end, *constants], [target], **attributes)  # type: ignore[arg-type]
         self.nodes.append(node)
+        self.end = target
+
+    def begin_shortcut(self) -> None:
+        """What comes next reads what the block reads."""
+        self.through, self.end = self.end, self.block
+
+    def end_shortcut(self) -> str | None:
+        """Go on where the shortcut began; the name of its map, none where there is none."""
+        if self.through is None:
+            return None
+        shortcut, self.end, self.through = self.end, self.through, None
+        return shortcut
 
     def finish(self, layer: ConvLayer | AddLayer) -> None:
         """The layer's activation and max-pooling."""
@@ -113,9 +148,12 @@ def _(layer: ConvLayer, chain: _Chain) -> None:
 
 @_build.register
 def _(layer: AddLayer, chain: _Chain) -> None:
-    # The second map is a constant: a layer is timed on one image, and reading it costs the same.
-    chain.add("Add", chain.constant(_uniform(chain.rng, (1, *layer.input_shape), 1.0)))
+    second = chain.end_shortcut()
+    if second is None:  # timed alone: reading a constant costs the same as reading a map
+        second = chain.constant(_uniform(chain.rng, (1, *layer.input_shape), 1.0))
+    chain.add("Add", second)
     chain.finish(layer)
+    chain.block = chain.end
 
 
 @_build.register
