@@ -6,10 +6,10 @@ frozen, hashable, and written as a stable text key that parses back to the same 
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
+from math import prod
 from typing import ClassVar
 
 from metanas_agent.errors import InvalidLayerError
@@ -19,7 +19,7 @@ ACTIVATIONS = ("relu", "elu", "selu", "sigmoid", "relu6", "leakyrelu")
 
 DTYPES = ("float32",)
 
-_BYTES_PER_PARAM = {"float32": 4}
+_BYTES_PER_VALUE = {"float32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,15 @@ class LayerSpec(ABC):
         """Learned parameters: weights, bias, and batch-norm's scale and shift."""
 
     @property
+    @abstractmethod
+    def peak_values(self) -> int:
+        """Most numbers in the maps that live at one moment while the layer runs for one image.
+
+        Each operator reads whole maps and writes a new one; activations and sums work in place.
+        A map is given up as soon as no operator of the layer needs it any more.
+        """
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """Shape of the input for one image."""
         return (self.in_channels, self.height, self.width)
@@ -78,7 +87,31 @@ class LayerSpec(ABC):
     @property
     def size_bytes(self) -> int:
         """Bytes to store the learned parameters."""
-        return self.params * _BYTES_PER_PARAM[getattr(self, "dtype", "float32")]
+        return self.params * self._bytes_per_value
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of the maps of `peak_values`."""
+        return self.peak_values * self._bytes_per_value
+
+    @property
+    def memory_bytes(self) -> int:
+        """Most bytes that the layer needs by itself: its parameters and its maps."""
+        return self.size_bytes + self.peak_bytes
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of the input map of one image."""
+        return prod(self.input_shape) * self._bytes_per_value
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the output of one image."""
+        return prod(self.output_shape) * self._bytes_per_value
+
+    @property
+    def _bytes_per_value(self) -> int:
+        return _BYTES_PER_VALUE[getattr(self, "dtype", "float32")]
 
     def __str__(self) -> str:
         return self.key
@@ -156,6 +189,13 @@ class ConvLayer(LayerSpec):
         """Weights, bias, and batch-norm's scale and shift, as the H-Meta-NAS tables count."""
         return self.out_channels * (self.in_channels * self.kernel**2 + 3)
 
+    @property
+    def peak_values(self) -> int:
+        """The convolution's input and output, or the max-pooling's."""
+        convolved = prod(self.conv_shape)
+        pooled = prod(self.output_shape) if self.pool > 1 else 0
+        return convolved + max(prod(self.input_shape), pooled)
+
 
 @dataclass(frozen=True, slots=True)
 class AddLayer(LayerSpec):
@@ -198,6 +238,11 @@ class AddLayer(LayerSpec):
     def params(self) -> int:
         """None."""
         return 0
+
+    @property
+    def peak_values(self) -> int:
+        """The two maps; the max-pooling behind their sum needs no more."""
+        return 2 * prod(self.input_shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +307,12 @@ class HeadLayer(LayerSpec):
         """Weights and bias."""
         return (self.features + 1) * self.ways
 
+    @property
+    def peak_values(self) -> int:
+        """The average-pooling's input and output, or the classifier's."""
+        pooled_from = prod(self.input_shape) if self.pool_window != (1, 1) else 0
+        return self.features + max(pooled_from, self.ways)
+
 
 @dataclass(frozen=True, slots=True)
 class EmptyLayer(LayerSpec):
@@ -289,39 +340,21 @@ class EmptyLayer(LayerSpec):
         """None."""
         return 0
 
-
-@dataclass(frozen=True, slots=True)
-class _Grammar:
-    layer: type[LayerSpec]
-    pattern: re.Pattern[str]
-
-    def parse(self, key: str) -> LayerSpec | None:
-        match = self.pattern.fullmatch(key)
-        if match is None:
-            return None
-        numbers_and_names = {
-            name: int(text) if text.isdigit() else text for name, text in match.groupdict().items()
-        }
-        return self.layer(**numbers_and_names)  # type: ignore[arg-type]
+    @property
+    def peak_values(self) -> int:
+        """The input, which is the output too."""
+        return prod(self.input_shape)
 
 
-_SHAPE = r"(?P<in_channels>\d+)x(?P<height>\d+)x(?P<width>\d+)"
-_END = r"(?P<activation>[a-z0-9]*[a-z][a-z0-9]*)/p(?P<pool>\d+)/(?P<dtype>[a-z]+\d+)"
-_GRAMMARS = {
-    "conv": _Grammar(
-        ConvLayer,
-        re.compile(
-            rf"conv/{_SHAPE}/c(?P<out_channels>\d+)/k(?P<kernel>\d+)/s(?P<stride>\d+)/{_END}",
-            re.ASCII,
-        ),
-    ),
-    "add": _Grammar(AddLayer, re.compile(rf"add/{_SHAPE}/{_END}", re.ASCII)),
-    "head": _Grammar(
-        HeadLayer,
-        re.compile(rf"head/{_SHAPE}/n(?P<pool>\d+)/w(?P<ways>\d+)/(?P<dtype>[a-z]+\d+)", re.ASCII),
-    ),
-    "empty": _Grammar(EmptyLayer, re.compile(rf"empty/{_SHAPE}", re.ASCII)),
+_PARTS: dict[str, tuple[type[LayerSpec], tuple[str, ...]]] = {
+    "conv": (ConvLayer, ("c", "k", "s", "", "p", "")),
+    "add": (AddLayer, ("", "p", "")),
+    "head": (HeadLayer, ("n", "w", "")),
+    "empty": (EmptyLayer, ()),
 }
+"""Of each kind of layer, what the parts of its key behind the shape begin with: a letter and then
+a number, or nothing and then a name. They stand in the order of the layer's fields."""
+
 _LONGEST_KEY = 200
 
 
@@ -331,11 +364,38 @@ def parse_layer(key: str) -> LayerSpec:
     Raises:
         InvalidLayerError: the text is no layer's key.
     """
-    grammar = _GRAMMARS.get(key.partition("/")[0]) if len(key) <= _LONGEST_KEY else None
-    layer = grammar.parse(key) if grammar else None
-    if layer is None or layer.key != key:
-        raise InvalidLayerError(
-            f"not a layer: {key[:_LONGEST_KEY]!r}",
-            hint="write one like conv/1x28x28/c64/k3/s1/relu/p2/float32",
-        )
-    return layer
+    if len(key) > _LONGEST_KEY:
+        raise _no_layer(key)
+    try:
+        op, shape, *parts = key.split("/")
+        layer, prefixes = _PARTS[op]
+        channels, height, width = map(_number, shape.split("x"))
+        values = [_part(*pair) for pair in zip(prefixes, parts, strict=True)]
+        return layer(channels, height, width, *values)
+    except (KeyError, ValueError) as error:
+        raise _no_layer(key) from error
+
+
+def _no_layer(key: str) -> InvalidLayerError:
+    return InvalidLayerError(
+        f"not a layer: {key[:_LONGEST_KEY]!r}",
+        hint="write one like conv/1x28x28/c64/k3/s1/relu/p2/float32",
+    )
+
+
+@lru_cache(maxsize=4096)  # thousands of keys are made of a few dozen parts
+def _part(prefix: str, text: str) -> int | str:
+    if not prefix:
+        return text
+    if not text.startswith(prefix):
+        raise ValueError(text)
+    return _number(text[len(prefix) :])
+
+
+@lru_cache(maxsize=4096)
+def _number(text: str) -> int:
+    """A number that is written as it would be printed."""
+    number = int(text)
+    if str(number) != text:
+        raise ValueError(text)
+    return number

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from metanas_agent.errors import InvalidMeasurementError
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Raised whenever the way of timing changes, so that unlike rows are never merged."""
 
 VERDICTS = ("trusted", "noisy", "throttled")
 SOURCES = ("measured", "simulated", "estimated", "emulated")
 """`emulated`: timed on an emulator of the processor, so the time means nothing of the board's."""
 
-_TIMES = ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms")
+_PROTOCOL_1_NAMES = {"temperature_c": "temperature_c_after", "throttled": "throttled_after"}
+_SINCE_PROTOCOL_2 = ("governor", "temperature_c_before", "throttled_before", "energy_mj")
 
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """What the system says of itself at one instant; None where it does not tell."""
+    """What the system says of itself at one instant; None where it does not tell.
+
+    Args:
+        clock_mhz: of the core that works.
+        clock_limit_mhz: the highest clock that the kernel allows now.
+        clock_full_mhz: the highest clock that the core can hold.
+        governor: which rule sets the clock.
+        temperature_c: of the processor.
+        throttled: bits of the firmware.
+        throttle_count: how often the processor slowed itself down since boot, as it counts.
+    """
 
     clock_mhz: float | None = None
+    clock_limit_mhz: float | None = None
+    clock_full_mhz: float | None = None
     governor: str | None = None
     temperature_c: float | None = None
     throttled: int | None = None
+    throttle_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +58,12 @@ class Measurement:
         repeats: calls in one sample.
         clock_mhz_before: clock before the samples, None where the system does not tell.
         clock_mhz_after: clock after the samples, None likewise.
-        temperature_c: behind the samples, None likewise.
-        throttled: throttle bits behind the samples, None likewise.
+        governor: which rule sets the clock, None likewise.
+        temperature_c_before: before the samples, None likewise.
+        temperature_c_after: behind the samples, None likewise.
+        throttled_before: throttle bits before the samples, None likewise.
+        throttled_after: throttle bits behind the samples, None likewise.
+        energy_mj: energy of one call, None where the device cannot tell.
         source: one of `SOURCES`.
         runtime: what ran it, such as `onnx`.
         runtime_version: its version.
@@ -69,34 +88,22 @@ class Measurement:
     runtime_version: str
     clock_mhz_before: float | None = None
     clock_mhz_after: float | None = None
-    temperature_c: float | None = None
-    throttled: int | None = None
+    governor: str | None = None
+    temperature_c_before: float | None = None
+    temperature_c_after: float | None = None
+    throttled_before: int | None = None
+    throttled_after: int | None = None
+    energy_mj: float | None = None
     method: int = METHOD_VERSION
     verdict: str = "trusted"
     reason: str = ""
 
     def __post_init__(self) -> None:
-        for name in _TIMES:
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
+        for name, possible in _CHECKS:
+            if not possible(getattr(self, name)):
                 raise self._invalid(name)
-        for name in ("samples", "repeats", "method"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise self._invalid(name)
-        for name in ("key", "runtime", "runtime_version", "reason"):
-            if not isinstance(getattr(self, name), str):
-                raise self._invalid(name)
-        for name in ("clock_mhz_before", "clock_mhz_after", "temperature_c"):
-            if getattr(self, name) is not None and not _is_number(getattr(self, name)):
-                raise self._invalid(name)
-        if self.throttled is not None and type(self.throttled) is not int:
-            raise self._invalid("throttled")
         if not self.low_ms <= self.median_ms <= self.high_ms:
             raise self._invalid("median_ms")
-        if self.verdict not in VERDICTS:
-            raise self._invalid("verdict")
-        if self.source not in SOURCES:
-            raise self._invalid("source")
 
     def _invalid(self, name: str) -> InvalidMeasurementError:
         return InvalidMeasurementError(
@@ -109,27 +116,67 @@ class Measurement:
         return (self.high_ms - self.low_ms) / 2 / self.median_ms if self.median_ms else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a frame or a line of JSON."""
-        return asdict(self)
+        """Plain values, for a frame or a line of JSON; what is not known is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def to_protocol_1(self) -> dict[str, Any]:
+        """The values that a peer of protocol 1 knows, under the names that it knows."""
+        old_names = {new: old for old, new in _PROTOCOL_1_NAMES.items()}
+        return {
+            old_names.get(name, name): value
+            for name, value in self.to_dict().items()
+            if name not in _SINCE_PROTOCOL_2
+        }
 
     @classmethod
     def from_dict(cls, values: object) -> Self:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` or `to_protocol_1` wrote.
 
         Raises:
             InvalidMeasurementError: a field is missing, unknown or impossible.
         """
         if not isinstance(values, dict):
             raise InvalidMeasurementError(f"not a measurement: {str(values)[:200]}")
+        named = {str(_PROTOCOL_1_NAMES.get(name, name)): values[name] for name in values}
         known = {field.name for field in fields(cls)}
-        if unknown := sorted(str(name)[:60] for name in values.keys() - known):
+        if unknown := sorted(str(name)[:60] for name in named.keys() - known):
             raise InvalidMeasurementError(f"measurement has unknown fields: {', '.join(unknown)}")
         try:
-            return cls(**values)
+            return cls(**named)
         except TypeError as error:
             raise InvalidMeasurementError(f"measurement is incomplete: {error}") from error
 
 
+_LARGEST = sys.float_info.max
+
+
 def _is_number(value: object) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    return number and abs(value) <= _LARGEST  # type: ignore[arg-type]
+
+
+def _is_amount(value: object) -> bool:
+    return _is_number(value) and value >= 0  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _or_none(possible: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or possible(value)
+
+
+_POSSIBLE: dict[tuple[str, ...], Callable[[object], bool]] = {
+    ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms"): _is_amount,
+    ("samples", "repeats", "method"): _is_count,
+    ("key", "runtime", "runtime_version", "reason"): lambda value: isinstance(value, str),
+    ("clock_mhz_before", "clock_mhz_after"): _or_none(_is_number),
+    ("temperature_c_before", "temperature_c_after"): _or_none(_is_number),
+    ("throttled_before", "throttled_after"): _or_none(lambda value: type(value) is int),
+    ("energy_mj",): _or_none(_is_amount),
+    ("governor",): _or_none(lambda value: isinstance(value, str) and bool(value)),
+    ("verdict",): VERDICTS.__contains__,
+    ("source",): SOURCES.__contains__,
+}
+_CHECKS = [(name, possible) for names, possible in _POSSIBLE.items() for name in names]

@@ -42,7 +42,9 @@ class Message:
             )
         values: dict[str, Any] = {"type": self.type}
         for part in self._parts(major):
-            values[part.name] = _hook(part).write(getattr(self, part.name))
+            hook = _hook(part)
+            write = hook.write_1 if major == 1 and hook.write_1 else hook.write
+            values[part.name] = write(getattr(self, part.name))
         return values
 
     @classmethod

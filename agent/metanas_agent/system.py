@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from metanas_agent.energy import EnergyCounter, find_counter
+from metanas_agent.kernel_files import names_in, read_number, read_text
 from metanas_agent.measurement import SystemState
-
-THROTTLED_NOW = 0xF
-"""Bits of Raspberry Pi firmware that hold now: under-voltage, capped, throttled, soft limit.
-
-The bits above them say the same of any time since boot.
-"""
+from metanas_agent.sensors import CPUS, Sensors, processor_zones
 
 
 class _Family(NamedTuple):
@@ -33,9 +27,8 @@ _FAMILIES = (
     _Family(("x86", "i"), "type:x86", re.compile(r"^flags\s*:.*\bfpu\b", re.MULTILINE)),
     _Family(("aarch64", "arm"), "type:a", re.compile(r"^CPU implementer\s*:", re.MULTILINE)),
 )
-_CPU_ZONE = re.compile(r"cpu|soc|x86_pkg_temp|coretemp", re.IGNORECASE)
-_ZONES = "sys/class/thermal"
-_CPUS = "sys/devices/system/cpu"
+_SIZE = re.compile(r"(\d{1,9})([KMG]?)", re.ASCII)
+_SIZE_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _CORE = re.compile(r"cpu(\d{1,5})", re.ASCII)
 
 
@@ -50,36 +43,36 @@ class System:
     def __init__(self, root: Path = Path("/"), *, machine: str | None = None) -> None:
         self._root = root
         self.machine = machine or platform.machine()
-        self._cpus = root / _CPUS
-        self._cpufreqs: dict[int | None, Path | None] = {}
-        self._zone = self._find_zone()
-        self._firmware = next(
-            iter(sorted((root / "sys/devices/platform").glob("soc*/*firmware/get_throttled"))), None
-        )
-        self._vcgencmd = None if self._firmware else shutil.which("vcgencmd")
+        self._cpus = root / CPUS
+        self._sensors = Sensors(root)
 
     def state(self, core: int | None = None) -> SystemState:
         """The state at this instant, of the core that the work is pinned to if it is."""
-        cpufreq = self._cpufreq(core)
-        clock_khz = _number(cpufreq / "scaling_cur_freq") if cpufreq else None
-        temperature = _number(self._zone / "temp") if self._zone else None
-        return SystemState(
-            clock_mhz=None if clock_khz is None else clock_khz / 1e3,
-            governor=_text(cpufreq / "scaling_governor") if cpufreq else None,
-            temperature_c=None if temperature is None else temperature / 1e3,
-            throttled=self._throttled(),
-        )
+        return self._sensors.state(core)
 
     def processor_zones(self) -> list[str]:
         """Folders of the thermal zones that are the processor's."""
-        zones = [f"{_ZONES}/{name}" for name in self.names(_ZONES) if name.startswith("thermal_z")]
-        return [zone for zone in zones if _CPU_ZONE.search(self.text(f"{zone}/type") or "")]
+        return processor_zones(self._root)
+
+    def last_cache_bytes(self, core: int | None = None) -> int | None:
+        """Size of the last cache before memory, as one core sees it."""
+        caches = self._cpus / f"cpu{core or 0}/cache"
+        sizes = [
+            int(match[1]) * _SIZE_UNITS[match[2]]
+            for name in names_in(caches)
+            if (match := _SIZE.fullmatch(read_text(caches / name / "size") or ""))
+        ]
+        return max(sizes, default=None)
+
+    def energy_counter(self, core: int | None = None) -> EnergyCounter | None:
+        """What counts the energy of a core; None where nothing does, or only for root."""
+        return find_counter(self._root, core)
 
     def emulated(self) -> bool:
         """Whether another processor plays the part of this one, or `METANAS_EMULATED` says so."""
         if os.environ.get("METANAS_EMULATED", "0") not in ("", "0"):
             return True
-        kernel = _text(self._cpus / "modalias") or ""
+        kernel = read_text(self._cpus / "modalias") or ""
         return any(
             (family.modalias in kernel or family.cpuinfo.search(self._cpuinfo()))
             and not self.machine.startswith(family.machines)
@@ -94,30 +87,27 @@ class System:
     def processor(self) -> str:
         """The processor's or board's own name; empty where the system does not tell."""
         name = re.search(r"^model name\s*:\s*(.+)$", self._cpuinfo(), re.MULTILINE)
-        board = _text(self._root / "proc/device-tree/model")
+        board = read_text(self._root / "proc/device-tree/model")
         names = (board, name[1] if name else None)
         return ", ".join(text.strip("\0 ") for text in names if text)
 
     def text(self, path: str) -> str | None:
         """What a file says; the path is below the root."""
-        return _text(self._root / path)
+        return read_text(self._root / path)
 
     def number(self, path: str) -> float | None:
         """The number that a file holds."""
-        return _number(self._root / path)
+        return read_number(self._root / path)
 
     def names(self, folder: str) -> list[str]:
         """Names of what is in a folder, sorted; none where there is no such folder."""
-        try:
-            return sorted(os.listdir(self._root / folder))  # noqa: PTH208 - names, not paths
-        except OSError:
-            return []
+        return names_in(self._root / folder)
 
     def by_core(self, file: str) -> dict[int, str]:
         """What a file of each core says, such as `cpufreq/scaling_governor`, where there is one."""
-        cores = (_CORE.fullmatch(name) for name in self.names(_CPUS))
+        cores = (_CORE.fullmatch(name) for name in self.names(CPUS))
         numbers = sorted(int(core[1]) for core in cores if core)
-        texts = {number: self.text(f"{_CPUS}/cpu{number}/{file}") for number in numbers}
+        texts = {number: self.text(f"{CPUS}/cpu{number}/{file}") for number in numbers}
         return {number: text for number, text in texts.items() if text is not None}
 
     def memory_bytes(self) -> int | None:
@@ -141,66 +131,9 @@ class System:
         return f"{platform.system()} {platform.release()}"
 
     def _cpuinfo(self) -> str:
-        return _text(self._root / "proc/cpuinfo") or ""
-
-    def _cpufreq(self, core: int | None) -> Path | None:
-        """Where the clock is read; looked for once, as it is read before and after every row."""
-        if core not in self._cpufreqs:
-            self._cpufreqs[core] = self._find_cpufreq(core)
-        return self._cpufreqs[core]
-
-    def _find_cpufreq(self, core: int | None) -> Path | None:
-        """An unpinned process has a clock only where all cores share one."""
-        if core is not None:
-            found = [self._cpus / f"cpu{core}/cpufreq"]
-        else:
-            found = sorted(self._cpus.glob("cpufreq/policy*"))
-        return found[0] if len(found) == 1 and found[0].is_dir() else None
-
-    def _find_zone(self) -> Path | None:
-        zones = self.processor_zones()
-        return self._root / zones[0] if zones else None
-
-    def _throttled(self) -> int | None:
-        if self._firmware:
-            return _hexadecimal(_text(self._firmware))
-        if self._vcgencmd is None:
-            return None
-        try:
-            answer = subprocess.run(
-                [self._vcgencmd, "get_throttled"],
-                capture_output=True,
-                text=True,
-                timeout=5,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return _hexadecimal(answer.stdout.partition("=")[2])
+        return read_text(self._root / "proc/cpuinfo") or ""
 
     def _meminfo(self, field: str) -> int | None:
-        meminfo = _text(self._root / "proc/meminfo") or ""
+        meminfo = read_text(self._root / "proc/meminfo") or ""
         match = re.search(rf"^{field}:\s*(\d{{1,15}}) kB$", meminfo, re.MULTILINE)
         return int(match[1]) * 1024 if match else None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return None
-
-
-def _number(path: Path) -> float | None:
-    try:
-        number = float(_text(path) or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _hexadecimal(text: str | None) -> int | None:
-    try:
-        return int(text or "", 16)
-    except ValueError:
-        return None

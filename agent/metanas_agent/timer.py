@@ -1,33 +1,30 @@
-"""The adaptive timer: warm up, repeat until the median is known well enough, say if it is not.
-
-The median and its 95% interval from order statistics (sign test) need no assumption about how the
-noise is distributed, and one interrupted sample does not move them.
-"""
+"""The adaptive timer: warm up, repeat until the median is known well enough, say if it is not."""
 
 from __future__ import annotations
 
 import gc
 import math
 import time
-from bisect import insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cache
-from statistics import median
 from typing import Any, Self
 
 from metanas_agent.errors import InvalidSettingsError
 from metanas_agent.sampler import Sampler
+from metanas_agent.samples import Samples
 
 LAST_CORE = -1
+CACHES = ("warm", "cold")
 
 _WARM_UP_SHARE = 0.25  # of the budget, at most
-_STABLE = 0.05  # warm when a sample is no more than this share faster than the best before it
-_DRIFT_INTERVALS = 3  # halves further apart than this many intervals are a drift, not noise
+_STABLE = 0.05  # a sample is calm when it is at most this share faster than the best before it
+_CALM_SAMPLES = 2  # in a row, and the machine is warm
+_LOOKS = 8  # look at the samples when there are an 8th more: each look is a chance to err
 _LARGEST_BATCH = 65_536
 _MOST_CORES = 65_536
 _LONGEST_BUDGET_MS = 3_600_000.0
+_LEFT_OUT = {"batch": 1, "cache": "warm", "threads": 1}  # at these values, which are protocol 1's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +40,12 @@ class TimerSettings:
         sample_ms: repeat the call inside one sample until it lasts about this long; the shorter,
             the fewer samples are interrupted on a shared machine.
         core: processor to pin to, -1 for the last one that may be used (interrupts favour the
-            first); None leaves it to the system.
+            first); None leaves it to the system. Several threads are pinned to as many processors,
+            this one and those before it.
         seed: of the random inputs and weights.
         batch: images in one call; its time is that of them all.
+        cache: one of `CACHES`; "cold" empties the processor's caches before each call.
+        threads: how many of the runtime's threads share the work.
 
     Raises:
         InvalidSettingsError: a value is out of range.
@@ -58,6 +58,8 @@ class TimerSettings:
     core: int | None = LAST_CORE
     seed: int = 0
     batch: int = 1
+    cache: str = "warm"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         in_range = {
@@ -69,6 +71,8 @@ class TimerSettings:
             or (type(self.core) is int and LAST_CORE <= self.core < _MOST_CORES),
             "seed": type(self.seed) is int and 0 <= self.seed < 2**63,
             "batch": type(self.batch) is int and 1 <= self.batch <= _LARGEST_BATCH,
+            "cache": self.cache in CACHES,
+            "threads": type(self.threads) is int and 1 <= self.threads <= _MOST_CORES,
         }
         for name, good in in_range.items():
             if not good:
@@ -78,11 +82,12 @@ class TimerSettings:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; a batch of one is left out, as protocol 1 knows no batches."""
-        values = asdict(self)
-        if self.batch == 1:
-            del values["batch"]
-        return values
+        """Plain values; those that protocol 1 does not know are left out where usual."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _LEFT_OUT or value != _LEFT_OUT[name]
+        }
 
     @classmethod
     def from_dict(cls, values: object) -> Self:
@@ -92,7 +97,7 @@ class TimerSettings:
             InvalidSettingsError: a field is missing, unknown or out of range.
         """
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or {"batch", *values} != names:
+        if not isinstance(values, dict) or {*_LEFT_OUT, *values} != names:
             raise InvalidSettingsError(
                 "timer settings: unknown or missing fields", hint=f"give {', '.join(sorted(names))}"
             )
@@ -137,22 +142,26 @@ def time_call(
 
     with _no_garbage_collection():
         repeats = _warm_up(sample_ms, settings, spent_ms)
-        samples: list[float] = []
-        ordered: list[float] = []
-        doubt = "no sample"
-        while doubt and (len(samples) < settings.min_samples or spent_ms() < settings.budget_ms):
-            sample = sample_ms(repeats)
-            samples.append(sample)
-            insort(ordered, sample)
-            if len(samples) >= settings.min_samples:
-                doubt = _doubt(samples, ordered, settings.interval)
-    low, high = median_interval(ordered)
+        samples = Samples(settings.interval)
+        doubt, next_look = "no sample", settings.min_samples
+        while doubt:
+            samples.add(sample_ms(repeats))
+            ended = spent_ms() >= settings.budget_ms
+            if len(samples) < (settings.min_samples if ended else next_look):
+                continue
+            doubt = samples.doubt()
+            if ended:
+                break
+            if doubt and samples.drifts() and samples.drift() < 0:  # it was not warm yet
+                samples.forget_first_half()
+            next_look = max(len(samples) + len(samples) // _LOOKS + 1, settings.min_samples)
+    low, high = samples.interval()
     return Timing(
-        median_ms=_quantile(ordered, 0.5),
+        median_ms=samples.quantile(0.5),
         low_ms=low,
         high_ms=high,
-        p10_ms=_quantile(ordered, 0.1),
-        p90_ms=_quantile(ordered, 0.9),
+        p10_ms=samples.quantile(0.1),
+        p90_ms=samples.quantile(0.9),
         samples=len(samples),
         repeats=repeats,
         verdict="noisy" if doubt else "trusted",
@@ -160,71 +169,21 @@ def time_call(
     )
 
 
-def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
-    """The 95% confidence interval of the median of sorted samples.
-
-    Of fewer than 6 samples it does not exist, and their whole range is given.
-    """
-    rank = max(_interval_rank(len(ordered)), 1)
-    return ordered[rank - 1], ordered[-rank]
-
-
-@cache
-def _interval_rank(count: int) -> int:
-    """Largest r for which the r-th smallest and r-th largest enclose the median at 95%; or 0.
-
-    The number of samples below the median is binomial(count, 1/2); r - 1 of them or fewer must
-    have a probability of at most 2.5%.
-    """
-    rank, below = 0, 0
-    while True:
-        below += math.comb(count, rank)
-        if below * 40 > 2**count:
-            return rank
-        rank += 1
-
-
 def _warm_up(
     sample_ms: Callable[[int], float], settings: TimerSettings, spent_ms: Callable[[], float]
 ) -> int:
     """Call until no longer getting faster; return how many calls make one sample."""
-    repeats, best = 1, sample_ms(1)
-    while spent_ms() < settings.budget_ms * _WARM_UP_SHARE:
-        repeats = _repeats(best, settings.sample_ms)
-        newest = sample_ms(repeats)
-        if newest > best * (1 - _STABLE):
-            break
-        best = newest
-    return _repeats(best, settings.sample_ms)
+    wanted_ms = settings.sample_ms if settings.cache == "warm" else 0.0
+    best, calm = sample_ms(1), 0
+    while calm < _CALM_SAMPLES and spent_ms() < settings.budget_ms * _WARM_UP_SHARE:
+        newest = sample_ms(_repeats(best, wanted_ms))
+        calm = calm + 1 if newest > best * (1 - _STABLE) else 0
+        best = min(best, newest)
+    return _repeats(best, wanted_ms)
 
 
 def _repeats(call_ms: float, sample_ms: float) -> int:
     return max(1, math.ceil(sample_ms / max(call_ms, 1e-5)))
-
-
-def _doubt(samples: list[float], ordered: list[float], interval: float) -> str:
-    """Why the median is not known well enough yet; empty where it is."""
-    count = len(samples)
-    if not _interval_rank(count):
-        return f"{count} samples have no 95% interval of the median"
-    middle = _quantile(ordered, 0.5)
-    low, high = median_interval(ordered)
-    half = (high - low) / 2
-    if not middle:
-        return f"the clock did not move in {count} samples"
-    if half > interval * middle:
-        return f"interval of ±{half / middle:.1%} after {count} samples"
-    first, second = median(samples[: count // 2]), median(samples[-(count // 2) :])
-    if abs(second - first) > _DRIFT_INTERVALS * interval * middle:
-        return f"drift of {second / first - 1:+.1%} over {count} samples"
-    return ""
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = math.ceil(place)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def _is_number(value: object) -> bool:

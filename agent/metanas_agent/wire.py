@@ -60,10 +60,14 @@ class Tensor:
 
 
 class Hook(NamedTuple):
-    """How a field of one type travels; `read` raises ValueError, or a MetanasError of its own."""
+    """How a field of one type travels; `read` raises ValueError, or a MetanasError of its own.
+
+    `write_1` writes for a peer of protocol 1, where that differs.
+    """
 
     read: Callable[[object], Any]
     write: Callable[[Any], Any] = lambda value: value
+    write_1: Callable[[Any], Any] | None = None
 
 
 def _of_type(kind: type, value: object) -> Any:
@@ -143,7 +147,9 @@ HOOKS: dict[str, Hook] = {
     "tuple[Finding, ...]": Hook(
         _findings, lambda findings: [finding.to_dict() for finding in findings]
     ),
-    "Measurement": Hook(Measurement.from_dict, Measurement.to_dict),
+    "Measurement": Hook(
+        Measurement.from_dict, Measurement.to_dict, write_1=Measurement.to_protocol_1
+    ),
     "Tensor": Hook(Tensor.from_wire, Tensor.to_wire),
     "TimerSettings": Hook(TimerSettings.from_dict, TimerSettings.to_dict),
     "Version": Hook(_version, list),

@@ -16,18 +16,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from metanas_agent.errors import MeasurementFailedError, MetanasError
+from metanas_agent.cold_cache import USUAL_CACHE_BYTES, CacheFiller
+from metanas_agent.errors import MeasurementFailedError, MetanasError, RuntimeUnavailableError
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measuring import Gauge
 from metanas_agent.message import Message
 from metanas_agent.messages import Done, Error, Measure, Result, Row, RunModel
+from metanas_agent.pinning import pinned
 from metanas_agent.protocol import encode, read_message
 from metanas_agent.runtimes import Runtime, Setup, load_runtime
 from metanas_agent.sentinel import Sentinel
 from metanas_agent.system import System
-from metanas_agent.timer import LAST_CORE, TimerSettings
+from metanas_agent.timer import TimerSettings
 
 _BYTES_PER_VALUE = 4
 _FITS_ANYWHERE_BYTES = 16 * 1024**2
@@ -88,15 +90,13 @@ def _answer(request: Message, setup: Setup) -> Iterator[Message]:
 
 
 def _measure(request: Measure, setup: Setup) -> Iterator[Message]:
-    settings = _pinned(request.settings)
-    runtime = load_runtime(request.runtime, replace(setup, batch=settings.batch))
-    system = System()
-    gauge = _gauge(runtime, settings, system)
+    bench = _prepare(request, setup)
+    settings = request.settings
     for layer in request.layers:
         try:
-            _check_memory(layer, settings.batch, system)
-            sampler = runtime.prepare(layer, seed=settings.seed)
-            measurement = gauge.measure(sampler, key=layer.key)
+            _check_memory(layer, settings.batch, bench.system)
+            sampler = bench.runtime.prepare(layer, seed=settings.seed)
+            measurement = bench.gauge.measure(sampler, key=layer.key)
         except Exception as error:
             raise _failure(layer.key, error) from error
         del sampler  # its memory is for the next
@@ -105,22 +105,50 @@ def _measure(request: Measure, setup: Setup) -> Iterator[Message]:
 
 
 def _run_model(request: RunModel, setup: Setup) -> Result:
-    settings = _pinned(request.settings)
-    runtime = load_runtime(request.runtime, replace(setup, batch=settings.batch))
-    gauge = _gauge(runtime, settings, System())
+    bench = _prepare(request, setup)
     try:
-        model = runtime.load(request.model)
+        model = bench.runtime.load(request.model)
         outputs = model.run(request.inputs)
         key = request.artifact or hashlib.sha256(request.model).hexdigest()
-        latency = gauge.measure(model.prepare(request.inputs), key=key)
+        latency = bench.gauge.measure(model.prepare(request.inputs), key=key)
     except Exception as error:
         raise _failure("the model", error) from error
     return Result(outputs=outputs, latency=latency, peak_memory_bytes=_peak_memory_bytes())
 
 
-def _gauge(runtime: Runtime, settings: TimerSettings, system: System) -> Gauge:
-    source = "emulated" if system.emulated() else "measured"
-    return Gauge(settings, runtime, system, Sentinel(runtime.sentinel()), source=source)
+class _Bench(NamedTuple):
+    runtime: Runtime
+    system: System
+    gauge: Gauge
+
+
+def _prepare(request: Measure | RunModel, setup: Setup) -> _Bench:
+    """Pin this process as asked, and get ready what all rows of the job need."""
+    settings = pinned(request.settings)
+    on_cpu = setup.accelerator == "cpu"
+    if settings.cache == "cold" and not on_cpu:
+        raise RuntimeUnavailableError(
+            f"caches of {setup.accelerator} cannot be made cold",
+            hint="only the processor's can; measure with warm caches",
+        )
+    setup = replace(setup, batch=settings.batch, threads=settings.threads)
+    runtime, system = load_runtime(request.runtime, setup), System()
+    gauge = Gauge(
+        settings,
+        runtime,
+        system,
+        Sentinel(runtime.sentinel()),
+        source="emulated" if system.emulated() else "measured",
+        energy=system.energy_counter(settings.core) if on_cpu else None,
+        fill_caches=_cache_filler(settings, system),
+    )
+    return _Bench(runtime, system, gauge)
+
+
+def _cache_filler(settings: TimerSettings, system: System) -> CacheFiller | None:
+    if settings.cache == "warm":
+        return None
+    return CacheFiller(system.last_cache_bytes(settings.core) or USUAL_CACHE_BYTES)
 
 
 def _failure(subject: str, error: Exception) -> MetanasError:
@@ -128,30 +156,6 @@ def _failure(subject: str, error: Exception) -> MetanasError:
         return error
     text = (str(error).splitlines() or [""])[0][:300]
     return MeasurementFailedError(f"{subject}: {type(error).__name__}: {text}")
-
-
-def _pinned(settings: TimerSettings) -> TimerSettings:
-    """Pin this process as asked; the settings with the core that it now runs on."""
-    core = settings.core
-    if core is None:
-        return settings
-    if not hasattr(os, "sched_setaffinity"):
-        if core == LAST_CORE:
-            return replace(settings, core=None)
-        raise MeasurementFailedError(
-            f"cannot pin to core {core}: this system has no processor affinity",
-            hint="leave the core to the system",
-        )
-    usable = sorted(os.sched_getaffinity(0))
-    core = usable[-1] if core == LAST_CORE else core
-    try:
-        os.sched_setaffinity(0, {core})
-    except OSError as error:
-        raise MeasurementFailedError(
-            f"cannot pin to core {core}: {error.strerror}",
-            hint=f"usable cores: {', '.join(map(str, usable))}",
-        ) from error
-    return replace(settings, core=core)
 
 
 def _check_memory(layer: LayerSpec, batch: int, system: System) -> None:

@@ -57,8 +57,13 @@ def test_refuses_impossible_times(name, value):
         ("reason", None),
         ("clock_mhz_before", float("nan")),
         ("clock_mhz_after", "fast"),
-        ("temperature_c", float("inf")),
-        ("throttled", 1.5),
+        ("temperature_c_before", float("inf")),
+        ("temperature_c_after", "hot"),
+        ("throttled_before", 1.5),
+        ("throttled_after", True),
+        ("governor", ""),
+        ("governor", 3),
+        ("energy_mj", -1.0),
         ("verdict", "fine"),
         ("verdict", []),
         ("source", "guessed"),
@@ -107,3 +112,28 @@ def test_relative_interval_is_half_of_it():
 def test_says_which_method_timed_it():
     assert Measurement(**plain()).method == METHOD_VERSION
     assert "method" in {field.name for field in dataclasses.fields(Measurement)}
+
+
+@given(measurements())
+def test_what_protocol_1_knows_is_told_in_its_words(measurement):
+    values = measurement.to_protocol_1()
+    assert not {"governor", "temperature_c_after", "throttled_before", "energy_mj"} & set(values)
+    assert Measurement.from_dict(values) == dataclasses.replace(
+        measurement,
+        governor=None,
+        temperature_c_before=None,
+        throttled_before=None,
+        energy_mj=None,
+    )
+
+
+def test_reads_a_row_of_an_older_agent():
+    old = plain(temperature_c=48.5, throttled=0x50000, clock_mhz_before=None, method=1)
+    row = Measurement.from_dict(old)
+    assert (row.temperature_c_after, row.throttled_after) == (48.5, 0x50000)
+    assert (row.temperature_c_before, row.governor, row.method) == (None, None, 1)
+
+
+def test_what_is_not_known_is_left_out():
+    assert "temperature_c_before" not in Measurement(**plain()).to_dict()
+    assert Measurement(**plain(energy_mj=0.5)).to_dict()["energy_mj"] == 0.5

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from metanas_agent.sensors import Sensors
 from metanas_agent.system import System
 
 
@@ -125,3 +126,67 @@ def test_a_narrow_process_of_a_wide_kernel_runs_narrow_programs(monkeypatch, tmp
     assert System(tmp_path, machine="aarch64").abi() == "aarch64"
     monkeypatch.setattr("sys.maxsize", 2**31 - 1)
     assert System(tmp_path, machine="aarch64").abi() == "armv7l"
+
+
+def test_tells_what_the_clock_may_be(board, write, tmp_path):
+    folder = "sys/devices/system/cpu/cpu1/cpufreq"
+    write(f"{folder}/scaling_max_freq", "1200000")
+    write(f"{folder}/cpuinfo_max_freq", "1500000")
+    state = System(tmp_path).state(core=1)
+    assert (state.clock_limit_mhz, state.clock_full_mhz) == (1200.0, 1500.0)
+
+
+@pytest.mark.parametrize(
+    ("driver", "base", "full_mhz"),
+    [
+        ({"intel_pstate/status": "active"}, "2100000", 2100.0),
+        ({"amd_pstate/status": "active"}, None, None),
+        ({"cpufreq/boost": "1"}, None, None),
+        ({"cpufreq/boost": "0"}, None, 4700.0),
+    ],
+)
+def test_a_turbo_is_no_clock_that_lasts(board, write, tmp_path, driver, base, full_mhz):
+    for file, text in driver.items():
+        write(f"sys/devices/system/cpu/{file}", text)
+    write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "4700000")
+    if base:
+        write("sys/devices/system/cpu/cpu0/cpufreq/base_frequency", base)
+    assert System(tmp_path).state(core=0).clock_full_mhz == full_mhz
+
+
+def test_counts_how_often_a_processor_slowed_itself_down(write, no_vcgencmd, tmp_path):
+    folder = "sys/devices/system/cpu/cpu{}/thermal_throttle/{}_throttle_count"
+    write(folder.format(0, "package"), "5")
+    write(folder.format(0, "core"), "2")
+    write(folder.format(1, "package"), "5")
+    write(folder.format(1, "core"), "1")
+    system = System(tmp_path)
+    assert [system.state(core=core).throttle_count for core in (0, 1, None)] == [7, 6, 5]
+    write(folder.format(1, "core"), "3")
+    assert system.state(core=1).throttle_count == 8
+
+
+def test_the_firmwares_program_is_not_asked_for_every_row(write, monkeypatch, tmp_path):
+    write("bin/vcgencmd", f"#!/bin/sh\necho x >> {tmp_path / 'asked'}; echo throttled=0x4")
+    (tmp_path / "bin/vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    times_s = [0.0, 0.5, 0.9, 1.0, 1.5, 2.0]
+    sensors = Sensors(tmp_path, clock_s=iter(times_s).__next__)
+    assert {sensors.state(None).throttled for _ in times_s} == {4}
+    assert (tmp_path / "asked").read_text().count("x") == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size_bytes"),
+    [
+        (("48K", "32K", "1024K", "32768K"), 32 * 1024**2),
+        (("32K", "1M"), 1024**2),
+        (("512",), 512),
+        (("", "big"), None),
+        ((), None),
+    ],
+)
+def test_knows_the_last_cache(write, no_vcgencmd, tmp_path, sizes, size_bytes):
+    for index, size in enumerate(sizes):
+        write(f"sys/devices/system/cpu/cpu3/cache/index{index}/size", size)
+    assert System(tmp_path).last_cache_bytes(core=3) == size_bytes

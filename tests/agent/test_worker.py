@@ -132,6 +132,39 @@ def test_a_batch_is_measured_as_asked():
     assert row.measurement.runtime_version.endswith(" batch 4")
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "torch", "native"])
+def test_cold_caches_are_measured_by_every_runtime(programs, runtime):
+    request = Measure(layers=(SMALL,), settings=replace(QUICK, cache="cold"), runtime=runtime)
+    row, _ = replies(request, artifact=programs("layers"))
+    assert row.measurement.runtime_version.endswith(" cold cache")
+    assert row.measurement.repeats == 1
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_threads_are_as_many_as_asked(runtime):
+    settings = replace(QUICK, threads=2)
+    row, _ = replies(Measure(layers=(SMALL,), settings=settings, runtime=runtime))
+    assert row.measurement.runtime_version.endswith(" 2 threads")
+
+
+def test_a_program_has_one_thread(programs):
+    request = Measure(
+        layers=(SMALL,), settings=replace(QUICK, threads=2, core=None), runtime="native"
+    )
+    (error,) = replies(request, artifact=programs("layers"))
+    assert (error.code, error.what) == (
+        "runtime-unavailable",
+        "the runtime native uses one thread, not 2",
+    )
+
+
+def test_caches_of_an_accelerator_are_not_made_cold():
+    request = Measure(layers=(SMALL,), settings=replace(QUICK, cache="cold"), runtime="torch")
+    (error,) = replies(request, accelerator="cuda")
+    assert error.what == "caches of cuda cannot be made cold"
+
+
 def test_a_program_that_never_ends_is_stopped_with_its_worker(programs):
     async def use(worker, pid):
         program = await program_of(pid)

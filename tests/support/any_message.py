@@ -8,7 +8,7 @@ from metanas_agent.finding import FINDING_VERDICTS, Finding
 from metanas_agent.layers import ACTIVATIONS, ConvLayer, EmptyLayer, HeadLayer
 from metanas_agent.measurement import SOURCES, VERDICTS, Measurement
 from metanas_agent.messages import MESSAGES
-from metanas_agent.timer import TimerSettings
+from metanas_agent.timer import CACHES, TimerSettings
 from metanas_agent.wire import Tensor
 
 texts = st.text(max_size=50)
@@ -50,8 +50,12 @@ def measurements(draw):
         runtime_version=draw(texts),
         clock_mhz_before=draw(maybe),
         clock_mhz_after=draw(maybe),
-        temperature_c=draw(maybe),
-        throttled=draw(st.none() | st.integers(0, 2**20)),
+        governor=draw(st.none() | st.text(min_size=1, max_size=20)),
+        temperature_c_before=draw(maybe),
+        temperature_c_after=draw(maybe),
+        throttled_before=draw(st.none() | st.integers(0, 2**20)),
+        throttled_after=draw(st.none() | st.integers(0, 2**20)),
+        energy_mj=draw(st.none() | st.floats(0, 1e6)),
         verdict=draw(st.sampled_from(VERDICTS)),
         reason=draw(texts),
     )
@@ -74,6 +78,9 @@ settings = st.builds(
     sample_ms=st.floats(0.001, 100),
     core=st.none() | st.integers(0, 200),
     seed=st.integers(0, 2**63 - 1),
+    batch=st.integers(1, 1000),
+    cache=st.sampled_from(CACHES),
+    threads=st.integers(1, 64),
 )
 findings = st.builds(
     Finding,

@@ -23,18 +23,25 @@ class Setup:
         accelerator: one of `ACCELERATORS`.
         artifact: the program that `native` starts.
         batch: images in one call that is timed.
+        threads: how many share the work of a call.
     """
 
     accelerator: str = "cpu"
     artifact: Path | None = None
     batch: int = 1
+    threads: int = 1
 
-    def check_is_plain(self, name: str) -> None:
+    def check_is_plain(self, name: str, *, most_threads: int | None = 1) -> None:
         """Of a runtime that knows nothing but single images on the CPU.
 
         Raises:
             RuntimeUnavailableError: more is asked of it.
         """
+        if most_threads is not None and self.threads > most_threads:
+            raise RuntimeUnavailableError(
+                f"the runtime {name} uses one thread, not {self.threads}",
+                hint="use the runtime onnx or torch for that",
+            )
         if self.accelerator != "cpu" or self.batch != 1:
             raise RuntimeUnavailableError(
                 f"the runtime {name} runs one image at a time on the CPU, "
@@ -58,7 +65,10 @@ class Model(Protocol):
 
 
 class Runtime(Protocol):
-    """One way to execute, made from a `Setup`; it uses one thread."""
+    """One way to execute, made from a `Setup`.
+
+    `version` names what else is unusual in the setup, so that unlike rows are never merged.
+    """
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""torch on the CPU, one thread, or on a CUDA device, timed by events on the device itself."""
+"""torch on the CPU or on a CUDA device, timed by events on the device itself."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _WARM_UP_REPEATS = 20
 class TorchRuntime:
     """Runs layers and models eagerly, in full float32 precision.
 
-    `version` names the GPU, and the size of a batch that is not a single image: rows of other
-    devices and batches are never merged.
+    `version` names the GPU, the size of a batch that is not a single image, and more threads than
+    one: rows of other devices, batches and threads are never merged.
 
     Raises:
         RuntimeUnavailableError: there is no such accelerator here.
@@ -41,7 +41,7 @@ class TorchRuntime:
     name = "torch"
 
     def __init__(self, setup: Setup) -> None:
-        torch.set_num_threads(1)
+        torch.set_num_threads(setup.threads)
         self._device = torch.device(setup.accelerator)
         self._batch = setup.batch
         details = [str(torch.__version__)]
@@ -49,6 +49,8 @@ class TorchRuntime:
             details.append(_open_cuda(self._device))
         if setup.batch > 1:
             details.append(f"batch {setup.batch}")
+        if setup.threads > 1:
+            details.append(f"{setup.threads} threads")
         self.version = " ".join(details)
 
     def prepare(self, layer: LayerSpec, *, seed: int) -> Sampler:
