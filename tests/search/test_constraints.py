@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -11,7 +12,12 @@ from metanas.profiling import LatencyTable
 from metanas.search import Constraint, Costs
 from metanas.spaces import VGG9Space
 
-COST_NAMES = ["params", "size_bytes", "macs", "latency_ms[wide]", "latency_ms[narrow]"]
+WAYS = 3  # of the space that all tests here share
+
+COST_NAMES = [
+    *("params", "size_bytes", "macs", "memory_bytes"),
+    *("latency_ms[wide]", "latency_ms[narrow]", "energy_mj[narrow]"),
+]
 
 same_costs = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -19,13 +25,67 @@ same_costs = settings(suppress_health_check=[HealthCheck.function_scoped_fixture
 # Costs
 
 
-def test_costs_are_named_and_aligned_to_the_layers(costs, space):
+@pytest.fixture(scope="module")
+def tables(tables):
+    """Only one of the devices tells its energy."""
+    return tables | {"narrow": with_energy(tables["narrow"], lambda row: 2 * row.median_ms + 1)}
+
+
+@pytest.fixture(scope="module")
+def costs(space, tables):
+    return Costs(space, tables)
+
+
+def with_energy(table, energy_mj):
+    rows = {key: replace(row, energy_mj=energy_mj(row)) for key, row in table.rows.items()}
+    return LatencyTable(table.header, rows)
+
+
+def test_costs_are_named(costs):
     assert list(costs) == COST_NAMES
-    assert len(costs) == 5
-    assert all(len(costs[name]) == len(space.all_layers) for name in costs)
+    assert len(costs) == len(COST_NAMES)
+    assert set(costs) == set(COST_NAMES)
+
+
+def test_energy_is_summed_as_latency_is(costs, space):
+    """A call takes 1 mJ more than twice its latency, and each network pays it once."""
+    genes = space.sample(20, np.random.default_rng(0))
+    latency_ms, energy_mj = (costs.of(f"{m}[narrow]", genes) for m in ("latency_ms", "energy_mj"))
+    assert energy_mj == pytest.approx(2 * latency_ms + 1)
+
+
+def test_energy_of_some_rows_is_no_cost(space, tables):
+    missing = space.all_layers[7].key
+    some = with_energy(tables["narrow"], lambda row: None if row.key == missing else 1.0)
+    costs = Costs(space, {"narrow": some})
+    assert "latency_ms[narrow]" in costs
+    with pytest.raises(ConstraintSyntaxError, match="energy one of a device that tells it"):
+        costs.parse("energy_mj<=3")
+
+
+def test_memory_is_parameters_and_the_worst_moments_maps(costs, space):
+    genes = space.encode([space.parse("k3c64relu-k1c64elu")])
+    parameters = 64 * (9 + 3) + 64 * (64 + 3) + (64 * 1 + 1) * WAYS
+    worst = 64 * 12 * 12 + 64 * 6 * 6  # the first max-pooling's input and output
+    assert costs.of("memory_bytes", genes).tolist() == [4 * (parameters + worst)]
 
 
 @pytest.mark.parametrize("name", COST_NAMES)
+def test_many_architectures_are_priced_at_once(costs, space, name, monkeypatch):
+    """A constant number of array operations, whatever the number of architectures."""
+    looked_up = []
+    real = space.layer_indices
+    monkeypatch.setattr(space, "layer_indices", lambda g: looked_up.append(len(g)) or real(g))
+    monkeypatch.setattr(space, "from_genes", None)
+    monkeypatch.setattr(space, "layers", None)
+    assert len(costs.of(name, space.sample(5000, np.random.default_rng(0)))) == 5000
+    assert looked_up in ([5000], [5000, 5000])
+
+
+SUMS = [name for name in COST_NAMES if name[:6] not in ("memory", "energy")]
+
+
+@pytest.mark.parametrize("name", SUMS)
 def test_a_cost_is_the_sum_over_the_layers_of_an_architecture(costs, space, tables, name):
     genes = space.sample(20, np.random.default_rng(0))
     for row, cost in zip(genes, costs.of(name, genes), strict=True):
@@ -127,6 +187,8 @@ def test_a_constraint_prints_and_parses_back(costs, name, limit, gaps):
         ("params<=70K", "params<=70000"),
         ("macs <= 1.5M", "macs<=1500000"),
         ("size_bytes<2e5", "size_bytes<=200000"),
+        ("memory_bytes<=1.5M", "memory_bytes<=1500000"),
+        ("energy_mj[narrow]<=3", "energy_mj[narrow]<=3"),
         ("latency_ms[wide]<=20", "latency_ms[wide]<=20"),
         ("latency_ms[narrow]<=.5", "latency_ms[narrow]<=0.5"),
         ("latency_ms[wide]<=0.1234567", "latency_ms[wide]<=0.1234567"),
@@ -171,6 +233,8 @@ def test_the_only_device_need_not_be_named(space, tables):
         "speed<=3",
         "latency_ms[pi9]<=3",
         "latency_ms<=3",  # of which of the two devices?
+        "energy_mj[wide]<=3",  # it cannot tell
+        "memory_bytes[wide]<=3",
     ],
 )
 def test_text_that_is_no_constraint(costs, text):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from torch import fx, nn
+from torch.fx.passes import shape_prop
 from torch.utils.flop_counter import FlopCounterMode
 
 from metanas.errors import ArchitectureError
@@ -157,16 +159,37 @@ class SpaceConformance:
             costs = rng.random(len(space.all_layers))
             cheapest = space.encode([space.cheapest(costs)])
             least = space.sum_over_layers(cheapest, costs)[0]
-            neighbours = [
-                np.where(np.arange(len(cheapest[0])) == gene, value, cheapest[0])
-                for gene, cardinality in enumerate(space.cardinalities)
-                for value in range(cardinality)
-            ]
-            others = space.canonical(np.concatenate([neighbours, genes]))
+            others = np.concatenate([neighbours(space, cheapest[0]), genes])
             assert self.is_canonical(space, cheapest)
             assert least <= space.sum_over_layers(others, costs).min() + 1e-12
 
+    def test_the_cheapest_of_low_peaks_costs_least_of_them(self, space, genes, rng):
+        peaks = space.peak_bytes(genes)
+        for limit in (*np.quantile(peaks, [0.02, 0.3, 0.9]), peaks.min()):
+            costs = rng.random(len(space.all_layers))
+            found = space.encode([space.cheapest_within(costs, limit)])
+            assert self.is_canonical(space, found)
+            assert space.peak_bytes(found)[0] <= limit
+            others = neighbours(space, found[0])
+            rivals = np.concatenate([genes, others])
+            rivals = rivals[space.peak_bytes(rivals) <= limit]
+            least = space.sum_over_layers(found, costs)[0]
+            assert least <= space.sum_over_layers(rivals, costs).min() + 1e-12
+
+    def test_no_network_has_less_than_the_least_peak(self, space, genes):
+        costs = np.ones(len(space.all_layers))
+        below = space.peak_bytes(genes).min()
+        while (found := space.cheapest_within(costs, below - 1)) is not None:
+            below = space.peak_bytes(space.encode([found]))[0]
+        assert 0 < below <= space.peak_bytes(genes).min()
+
     # Built networks
+
+    def test_the_peak_is_that_of_the_built_network(self, space, some):
+        for architecture in some:
+            module = folded(space, architecture)
+            peak = space.peak_bytes(space.encode([architecture]))[0]
+            assert peak == most_live_bytes(module, space.input_shape)
 
     def test_params_count_the_built_network(self, space, some):
         for architecture in some:
@@ -251,6 +274,54 @@ class SpaceConformance:
 
 def all_shapes(network):
     return {**network.adapted_shapes, **network.norm_shapes}
+
+
+def neighbours(space, genes):
+    """Every architecture that differs in one gene, and the one itself."""
+    changed = [
+        np.where(np.arange(len(genes)) == gene, value, genes)
+        for gene, cardinality in enumerate(space.cardinalities)
+        for value in range(cardinality)
+    ]
+    return space.canonical(np.array(changed))
+
+
+def folded(space, architecture):
+    """A module of one task, with random weights and statistics."""
+    network = space.network(architecture)
+    adapted, norms = random_weights(network, tasks=1)
+    statistics = {}
+    network(adapted, norms, random_images(space, tasks=1, count=4), record=statistics)
+    return network.folded(
+        {name: tensor[0] for name, tensor in adapted.items()},
+        norms,
+        {name: Moments(m.mean[0], m.variance[0]) for name, m in statistics.items()},
+    )
+
+
+NEW_MAP = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d)
+"""Everything else works in place: activations, sums, reshaping."""
+
+
+def most_live_bytes(module, input_shape):
+    """Most bytes of maps at one moment: each lives from its making to the last that reads it."""
+    graph = fx.symbolic_trace(module)
+    shape_prop.ShapeProp(graph).propagate(torch.zeros(1, *input_shape))
+    maps, born, died, size = {}, {}, {}, {}
+    for now, node in enumerate(graph.graph.nodes):
+        read = [maps[argument] for argument in node.args if argument in maps]
+        died |= dict.fromkeys(read, now)
+        made = node.op == "placeholder" or (
+            node.op == "call_module" and isinstance(graph.get_submodule(node.target), NEW_MAP)
+        )
+        maps[node] = node if made else (read or [None])[0]
+        if made:
+            born[node] = died[node] = now
+            size[node] = 4 * int(np.prod(node.meta["tensor_meta"].shape))
+    return max(
+        sum(size[map_] for map_ in size if born[map_] <= now <= died[map_])
+        for now in range(len(maps))
+    )
 
 
 def random_weights(network, *, tasks, seed=0):

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metanas.errors import ConstraintError, ConstraintSyntaxError
-from metanas.profiling import LatencyTable
-from metanas.spaces import Architecture, Genes, SearchSpace
-
-A = TypeVar("A", bound=Architecture)
+from metanas.profiling import CALL, LatencyTable
+from metanas.spaces import Genes, SearchSpace
 
 COUNTS = ("params", "size_bytes", "macs")
+MEMORY = "memory_bytes"
 LATENCY = "latency_ms"
+ENERGY = "energy_mj"
 
 _TEXT = re.compile(
     r"\s*(?P<metric>[a-z_]+)\s*(?:\[\s*(?P<device>[^\]\s]+)\s*\])?\s*<=?\s*"
@@ -32,9 +32,9 @@ class Constraint:
     """An upper limit; prints as `latency_ms[pi0]<=20`, and `Costs.parse` reads it back exactly.
 
     Args:
-        metric: `latency_ms`, `params`, `size_bytes` or `macs`.
+        metric: `latency_ms`, `energy_mj`, `memory_bytes`, `params`, `size_bytes` or `macs`.
         limit: in the metric's unit.
-        device: whose latency; None where the metric is no latency.
+        device: whose latency or energy; None where the metric is the same on every device.
     """
 
     metric: str
@@ -50,11 +50,74 @@ class Constraint:
         return f"{self.cost}<={repr(float(self.limit)).removesuffix('.0')}"
 
 
-class Costs(Mapping[str, NDArray[np.float64]]):
-    """Cost of every layer of a space, by the cost's name, ready to be summed over architectures.
+class Cost(Protocol):
+    """One cost of the architectures of a space."""
+
+    def of(self, genes: Genes) -> NDArray[np.float64]:
+        """Of each architecture, (architectures,)."""
+
+    def cheapest(self) -> Genes:
+        """The genes with the least of it, (1, genes)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LayerSum:
+    """A cost that every layer adds something to.
 
     Args:
         space: of the layers.
+        by_layer: aligned to `space.all_layers`.
+        fixed: what each architecture costs beside its layers.
+    """
+
+    space: SearchSpace[Any]
+    by_layer: NDArray[np.float64]
+    fixed: float = 0.0
+
+    def of(self, genes: Genes) -> NDArray[np.float64]:
+        """Of each architecture, (architectures,)."""
+        return self.space.sum_over_layers(genes, self.by_layer) + self.fixed
+
+    def cheapest(self) -> Genes:
+        """The genes with the least of it, (1, genes)."""
+        return self.space.encode([self.space.cheapest(self.by_layer)])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Memory:
+    """Bytes of all parameters and of the maps that live at the worst moment."""
+
+    space: SearchSpace[Any]
+
+    def of(self, genes: Genes) -> NDArray[np.float64]:
+        """Of each architecture, (architectures,)."""
+        return self.space.memory_bytes(genes).astype(np.float64)
+
+    def cheapest(self) -> Genes:
+        """The genes with the least of it, (1, genes).
+
+        Along the Pareto front of parameters against maps, from the fewest parameters on: as soon
+        as the parameters alone take what an architecture before took in all, none is better.
+        """
+        sizes = np.array([layer.size_bytes for layer in self.space.all_layers], np.float64)
+        best, least, peak = np.empty((0, 0), np.int64), math.inf, math.inf
+        while (found := self.space.cheapest_within(sizes, peak - 1)) is not None:
+            genes = self.space.encode([found])
+            if self.space.size_bytes(genes)[0] >= least:
+                break
+            peak, memory = self.space.peak_bytes(genes)[0], self.of(genes)[0]
+            if memory < least:
+                best, least = genes, memory
+        return best
+
+
+class Costs(Mapping[str, Cost]):
+    """What architectures of a space cost, by the cost's name.
+
+    `energy_mj` of a device is known where every row of its table says what it took.
+
+    Args:
+        space: of the architectures.
         tables: device name to its latency table; every layer of the space must be in it.
 
     Raises:
@@ -65,39 +128,40 @@ class Costs(Mapping[str, NDArray[np.float64]]):
         self.space = space
         self.tables = dict(tables)
         layers = space.all_layers
-        self._by_layer: dict[str, NDArray[np.float64]] = {
-            name: np.array([getattr(layer, name) for layer in layers], np.float64)
+        self._costs: dict[str, Cost] = {
+            name: LayerSum(space, np.array([getattr(layer, name) for layer in layers], np.float64))
             for name in COUNTS
         }
-        self._fixed = dict.fromkeys(self._by_layer, 0.0)
+        self._costs[MEMORY] = Memory(space)
         for device, table in self.tables.items():
-            name = f"{LATENCY}[{device}]"
-            self._by_layer[name] = table.costs_ms(space)
-            self._fixed[name] = table.call_ms
+            latency = LayerSum(space, table.costs_ms(space), table.call_ms)
+            self._costs[f"{LATENCY}[{device}]"] = latency
+            if energy := _energy(space, table):
+                self._costs[f"{ENERGY}[{device}]"] = energy
 
-    def __getitem__(self, name: str) -> NDArray[np.float64]:
-        return self._by_layer[name]
+    def __getitem__(self, name: str) -> Cost:
+        return self._costs[name]
 
-    def __iter__(self) -> Any:
-        return iter(self._by_layer)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._costs)
 
     def __len__(self) -> int:
-        return len(self._by_layer)
+        return len(self._costs)
 
     def of(self, name: str, genes: Genes) -> NDArray[np.float64]:
         """One cost of each architecture, (architectures,)."""
-        return self.space.sum_over_layers(genes, self._by_layer[name]) + self._fixed[name]
+        return self._costs[name].of(genes)
 
     def cheapest(self, name: str) -> tuple[Genes, float]:
         """The genes with the least of a cost, (1, genes), and that cost."""
-        genes = self.space.encode([self.space.cheapest(self._by_layer[name])])
+        genes = self._costs[name].cheapest()
         return genes, float(self.of(name, genes)[0])
 
     def parse(self, text: str) -> Constraint:
         """Read a constraint such as `params<=70k`, `latency_ms[pi0]<=20` or `latency_ms<=50%`.
 
         A percentage is of the largest network's cost. The device may be left out where there is
-        but one table.
+        but one table. `k` and `M` are thousands and millions, of bytes too.
 
         Raises:
             ConstraintSyntaxError: the text cannot be read, or names an unknown cost.
@@ -108,16 +172,17 @@ class Costs(Mapping[str, NDArray[np.float64]]):
                 f"not a constraint: {text!r}", hint="write it like 'latency_ms[pi0]<=20'"
             )
         device = match["device"]
-        if match["metric"] == LATENCY and device is None and len(self.tables) == 1:
+        if match["metric"] in (LATENCY, ENERGY) and device is None and len(self.tables) == 1:
             device = next(iter(self.tables))
         try:
             constraint = Constraint(match["metric"], float(match["limit"]), device)
         except ValueError as error:
             raise ConstraintSyntaxError(f"not a number in constraint {text!r}") from error
-        if constraint.cost not in self._by_layer:
+        if constraint.cost not in self._costs:
             raise ConstraintSyntaxError(
                 f"unknown cost {constraint.cost!r} in constraint {text!r}",
-                hint=f"known: {', '.join(self._by_layer)}; a latency needs its device's table",
+                hint=f"known: {', '.join(self._costs)}; a latency needs its device's table, "
+                "an energy one of a device that tells it",
             )
         if match["unit"] == "%":
             largest = self.space.encode([self.space.largest()])
@@ -149,3 +214,13 @@ class Costs(Mapping[str, NDArray[np.float64]]):
                     f"no architecture satisfies {constraint}",
                     hint=f"the cheapest, {self.space.from_genes(genes[0])}, costs {least:.6g}",
                 )
+
+
+def _energy(space: SearchSpace[Any], table: LatencyTable) -> LayerSum | None:
+    """As latencies are summed: each row without the call, and one call a network."""
+    rows = [table.row(layer) for layer in (CALL, *space.all_layers)]
+    energies = [row.energy_mj for row in rows if row.energy_mj is not None]
+    if len(energies) < len(rows):
+        return None
+    call_mj, *layers_mj = energies
+    return LayerSum(space, np.maximum(np.array(layers_mj) - call_mj, 0.0), call_mj)

@@ -3,7 +3,7 @@
 from metanas.spaces.architecture import Architecture
 from metanas.spaces.conv_choice import ConvArchitecture, ConvChoice
 from metanas.spaces.conv_space import Downsampling
-from metanas.spaces.registry import SPACES, make_space
+from metanas.spaces.registry import SPACES, make_space, space_from_settings
 from metanas.spaces.resnet12 import ResNet12Space
 from metanas.spaces.space import Genes, LayerIndices, SearchSpace
 from metanas.spaces.vgg9 import VGG9Space
@@ -20,4 +20,5 @@ __all__ = [
     "SearchSpace",
     "VGG9Space",
     "make_space",
+    "space_from_settings",
 ]

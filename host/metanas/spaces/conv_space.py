@@ -37,6 +37,20 @@ class Reached(NamedTuple):
     genes: Genes
 
 
+class LayerBytes(NamedTuple):
+    """Bytes of maps, aligned to `all_layers`; then 0 for the empty slot, whose index is -1.
+
+    Args:
+        input: of each layer's input.
+        output: of its output.
+        peak: that it needs at one moment by itself.
+    """
+
+    input: NDArray[np.int64]
+    output: NDArray[np.int64]
+    peak: NDArray[np.int64]
+
+
 T = TypeVar("T")
 """The numbers of a block's layers, in tables by choice."""
 
@@ -122,8 +136,29 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
         """
 
     @abstractmethod
-    def _extend(self, tables: T, costs: Costs, position: int, reached: Reached) -> Reached:
-        """Continue the cheapest beginnings by a block whose first layer is at `position`."""
+    def _waiting_bytes(self, indices: LayerIndices) -> NDArray[np.int64]:
+        """Bytes of the maps that a later layer reads, while each layer of a block runs.
+
+        Args:
+            indices: layers of blocks, (architectures, blocks, layers of a block).
+
+        Returns:
+            Of the indices' shape.
+        """
+
+    @abstractmethod
+    def _extend(
+        self, tables: T, costs: Costs, position: int, reached: Reached, peak_bytes: float
+    ) -> Reached:
+        """Continue the cheapest beginnings by a block whose first layer is at `position`.
+
+        Args:
+            tables: of the block.
+            costs: one a layer; infinite where the layer alone needs more than `peak_bytes`.
+            position: of the block's first layer.
+            reached: the beginnings.
+            peak_bytes: most bytes of maps at any moment in the block.
+        """
 
     @property
     def settings(self) -> dict[str, str | int | bool]:
@@ -244,16 +279,28 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
         slots.append(self._tables.heads[genes[:, 0], channels_in][:, None])
         return np.concatenate(slots, axis=1)
 
-    def cheapest(self, costs: Costs) -> ConvArchitecture:
+    def peak_bytes(self, genes: Genes) -> NDArray[np.int64]:
+        """Most bytes of maps that live at one moment, one number an architecture."""
+        indices = self.layer_indices(genes)
+        live = self._bytes.peak[indices]
+        in_blocks = indices[:, :-1].reshape(len(genes), self.blocks, -1)  # the last is the head
+        live[:, :-1] += self._waiting_bytes(in_blocks).reshape(len(genes), -1)
+        peaks: NDArray[np.int64] = live.max(axis=1)
+        return peaks
+
+    def cheapest_within(self, costs: Costs, peak_bytes: float) -> ConvArchitecture | None:
         """By dynamic programming over the channels between blocks, so exact.
 
         Args:
             costs: one cost a layer, aligned to `all_layers`.
+            peak_bytes: most bytes of maps at any moment.
         """
         reached = Reached(np.zeros(1), np.zeros((1, len(self.cardinalities)), np.int64))
         best, least = reached.genes[0], np.inf
+        costs = np.where(self._bytes.peak[:-1] <= peak_bytes, costs, np.inf)
         for block, tables in enumerate(self._tables.blocks):
-            reached = self._extend(tables, costs, block * self.layers_per_block, reached)
+            position = block * self.layers_per_block
+            reached = self._extend(tables, costs, position, reached, peak_bytes)
             if block + 1 in self.depths:
                 depth = self.depths.index(block + 1)
                 totals = reached.costs + costs[self._tables.heads[depth]]
@@ -261,7 +308,17 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
                     least = float(totals.min())
                     best = reached.genes[totals.argmin()].copy()
                     best[0] = depth
-        return self.from_genes(best)
+        return None if least == np.inf else self.from_genes(best)
+
+    @cached_property
+    def _bytes(self) -> LayerBytes:
+        """Bytes of the maps of all layers, and of an empty slot."""
+        layers = self.all_layers
+        columns = (
+            [*(getattr(layer, name) for layer in layers), 0]
+            for name in ("input_bytes", "output_bytes", "peak_bytes")
+        )
+        return LayerBytes(*(np.array(column, np.int64) for column in columns))
 
     @cached_property
     def _tables(self) -> _Tables[T]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metanas.spaces.conv_choice import ConvArchitecture, ConvChoice
 from metanas.spaces.conv_space import KERNELS, ConvSpace, Costs, Reached, genes_at
@@ -138,8 +139,31 @@ class ResNet12Space(ConvSpace[_BlockTables]):
             axis=1,
         )
 
+    def _waiting_bytes(self, indices: LayerIndices) -> NDArray[np.int64]:
+        """The block's input waits for the shortcut, and what the convolutions made for the sum."""
+        shortcut = indices[..., 3]
+        entering, made = self._bytes.input[shortcut], self._bytes.output[shortcut]
+        nothing = np.zeros_like(made)
+        return np.stack([nothing, entering, entering, made, nothing], axis=-1)
+
+    def _peaks(self, tables: _BlockTables) -> NDArray[np.int64]:
+        """Most bytes of maps at one moment, by channels into the block and of its three layers.
+
+        Kernels and activations change no map. The first convolution and the sum keep nothing
+        waiting, so that what they need by themselves is all.
+        """
+        _, second = tables.convs
+        peak = self._bytes.peak
+        entering = self._bytes.input[tables.shortcut[:, 0]]
+        inner = np.maximum(peak[second[:, 0, :, 0]][:, :, None], peak[tables.last[:, 0]])
+        shortcut = peak[tables.shortcut] + self._bytes.output[tables.shortcut]
+        peaks: NDArray[np.int64] = np.maximum(
+            entering[:, None, None, None] + inner, shortcut[:, None, None, :]
+        )
+        return peaks
+
     def _extend(
-        self, tables: _BlockTables, costs: Costs, position: int, reached: Reached
+        self, tables: _BlockTables, costs: Costs, position: int, reached: Reached, peak_bytes: float
     ) -> Reached:
         add = costs[tables.add]
         first, second, last = (
@@ -151,7 +175,10 @@ class ResNet12Space(ConvSpace[_BlockTables]):
             + last.costs
             + costs[tables.shortcut][:, None, None, :]
             + add.min(axis=1)
-        ).transpose(3, 0, 1, 2)  # by (channels out, channels in, first's, second's)
+        )
+        if peak_bytes < np.inf:
+            through[self._peaks(tables) > peak_bytes] = np.inf
+        through = through.transpose(3, 0, 1, 2)  # by (channels out, channels in, first's, second's)
         flat = through.reshape(len(through), -1)
         ends = np.arange(len(through))
         path = (*np.unravel_index(flat.argmin(1), through.shape[1:]), ends)

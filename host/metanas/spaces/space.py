@@ -7,6 +7,7 @@ genes become layers and a network is the space's own business.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -102,8 +103,30 @@ class SearchSpace(ABC, Generic[A]):
         """Architectures whose parameters together are the super-network's."""
 
     @abstractmethod
+    def peak_bytes(self, genes: Genes) -> NDArray[np.int64]:
+        """Most bytes of maps that live at one moment, one number an architecture.
+
+        One image runs through layer after layer (see `LayerSpec.peak_values` for what lives
+        within one); a map that a later layer reads lives until that layer has run.
+        """
+
+    @abstractmethod
+    def cheapest_within(self, costs: NDArray[np.float64], peak_bytes: float) -> A | None:
+        """The architecture with the least sum of a cost a layer, of those with no higher peak.
+
+        Args:
+            costs: aligned to `all_layers`.
+            peak_bytes: limit of `peak_bytes`.
+
+        Returns:
+            None if every architecture has a higher peak.
+        """
+
     def cheapest(self, costs: NDArray[np.float64]) -> A:
         """The architecture with the least sum of a cost a layer (aligned to `all_layers`)."""
+        found = self.cheapest_within(costs, math.inf)
+        assert found is not None
+        return found
 
     def encode(self, architectures: Sequence[A]) -> Genes:
         """Genes of many architectures, shape (architectures, genes)."""
@@ -154,6 +177,10 @@ class SearchSpace(ABC, Generic[A]):
         return self.sum_over_layers(
             genes, np.array([layer.size_bytes for layer in self.all_layers])
         )
+
+    def memory_bytes(self, genes: Genes) -> NDArray[np.int64]:
+        """Most bytes needed at one moment: all parameters and the maps that live then."""
+        return self.size_bytes(genes) + self.peak_bytes(genes)
 
     def sum_over_layers(self, genes: Genes, values: NDArray[Number]) -> NDArray[Number]:
         """Sum a value a layer (aligned to `all_layers`) over each architecture's layers."""

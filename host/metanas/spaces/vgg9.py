@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metanas.spaces.conv_choice import ConvArchitecture, ConvChoice
 from metanas.spaces.conv_space import KERNELS, ConvSpace, Costs, Reached, genes_at
@@ -74,7 +75,18 @@ class VGG9Space(ConvSpace[Table]):
         indices: LayerIndices = tables[channels_in, kernel, channels, activation]
         return indices[:, None]
 
-    def _extend(self, tables: Table, costs: Costs, position: int, reached: Reached) -> Reached:
+    def _waiting_bytes(self, indices: LayerIndices) -> NDArray[np.int64]:
+        """None: in a chain each layer reads only the map of the one before it."""
+        return np.zeros_like(indices)
+
+    def _extend(
+        self,
+        tables: Table,
+        costs: Costs,
+        position: int,
+        reached: Reached,
+        peak_bytes: float,  # noqa: ARG002 - no layer needs more than by itself
+    ) -> Reached:
         ways = (reached.costs[:, None, None, None] + costs[tables]).transpose(2, 0, 1, 3)
         flat = ways.reshape(len(ways), -1)
         channels_in, kernels, activations = np.unravel_index(flat.argmin(1), ways.shape[1:])
