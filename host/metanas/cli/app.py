@@ -169,7 +169,7 @@ def adapt(
         list[str],
         typer.Option(
             help="Upper limit such as 'latency_ms[pi0]<=20', 'latency_ms<=50%' (of the largest "
-            "network's) or 'params<=70k'; repeatable."
+            "network's), 'memory_bytes<=2M' or 'params<=70k'; repeatable."
         ),
     ],
     supernet: Annotated[
@@ -179,6 +179,14 @@ def adapt(
     allow_emulated: Annotated[
         bool,
         typer.Option("--allow-emulated", help="Accept tables that were timed under an emulator."),
+    ] = False,
+    measure_uncertain: Annotated[
+        bool,
+        typer.Option(
+            "--measure-uncertain",
+            help="Of estimated tables: measure the uncertain rows that the found architectures "
+            "use, on their device, before answering.",
+        ),
     ] = False,
     population: Annotated[int, typer.Option(min=2, help="P of algorithm 1.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="M of algorithm 1.")] = 200,
@@ -219,7 +227,12 @@ def adapt(
     )
     with Workers(folder.settings.workers) as workers:
         result = stages.search_architecture(
-            workers, folder, constraint, search, allow_emulated=allow_emulated
+            workers,
+            folder,
+            constraint,
+            search,
+            allow_emulated=allow_emulated,
+            measure_uncertain=measure_uncertain,
         )
         stages.meta_train_network(workers, folder, FOUND, result.winner.architecture, outer)
         entry = stages.evaluate_trained(workers, folder, FOUND, episodes)

@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from metanas.cli.calibrate import calibrate
 from metanas.cli.devices import devices
 from metanas.cli.doctor import doctor
-from metanas.cli.fleet import Failure, fleet_names, run_fleet
+from metanas.cli.estimate import estimate
+from metanas.cli.export import export
+from metanas.cli.fleet import fleet_names, run_fleet
+from metanas.cli.measured import Measured, show_fleet, show_one, summary
 from metanas.cli.pairing import agent_file, pair, unpair
 from metanas.cli.progress import Advance, profile_device
-from metanas.cli.shell import FAILED, console, print_failure, print_json, run_app
-from metanas.cli.table_view import show_diff, show_list, show_table, verdict_counts
+from metanas.cli.quantities import duration_s, share
+from metanas.cli.shell import console, print_json, run_app
+from metanas.cli.table_view import show_diff, show_list, show_table
 from metanas.devices import Device
 from metanas.errors import TableError
+from metanas.profiling import diff as compare
 from metanas.profiling import (
-    LatencyTable,
     find_table,
     read_header,
     read_table,
+    records,
     table_name,
     tables,
     user_folder,
     write_table,
 )
-from metanas.profiling import diff as compare
 from metanas.profiling import merge as union
 from metanas.spaces import SPACES, SearchSpace, make_space
-from metanas_agent.timer import TimerSettings
+from metanas_agent.timer import CACHES, TimerSettings
 
 _EXAMPLES = """Examples:
 
   metanas-profile --device local               measure this machine
+
+  metanas-profile --device local --budget 10m  measure what a search needs most
 
   metanas-profile --device eyeriss             simulate an accelerator
 
@@ -53,6 +59,8 @@ _EXAMPLES = """Examples:
 
   metanas-profile show local-vgg9              a heat map of a table
 
+  metanas-profile export local-vgg9 --csv rows.csv    for other programs
+
   metanas-profile diff before.tsv after.tsv    what became slower
 """
 
@@ -64,7 +72,6 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_INTERVAL = 0.02  # of one timing; the rounds, not more samples, deal with what is left
 _SHAPE = re.compile(r"(\d{1,4})x(\d{1,4})x(\d{1,4})", re.ASCII)
 
 
@@ -81,6 +88,12 @@ def _shape(text: str) -> tuple[int, int, int]:
 def _space(name: str) -> str:
     if name not in SPACES:
         raise typer.BadParameter(f"no space {name!r}; choose from {', '.join(SPACES)}")
+    return name
+
+
+def _cache(name: str) -> str:
+    if name not in CACHES:
+        raise typer.BadParameter(f"{name!r}; choose {' or '.join(CACHES)}")
     return name
 
 
@@ -120,14 +133,36 @@ def measure(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the table; your data folder if not given.")
     ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time to spend on measuring, such as 90s, 10m or 2h: on what a search needs most. "
+            "It is of this command's run; the same command again goes on for as long again."
+        ),
+    ] = "",
     budget_ms: Annotated[
         float, typer.Option(min=1.0, help="Most milliseconds to spend on one timing of a row.")
     ] = 100.0,
+    interval: Annotated[
+        str,
+        typer.Option(help="A timing ends when its median is known to this, with 95% confidence."),
+    ] = "1%",
     rounds: Annotated[
         int, typer.Option(min=1, help="Timings of each row, far apart; the fastest is kept.")
     ] = 2,
     batch: Annotated[
         int, typer.Option(min=1, help="Images in one call; more than one takes a GPU or torch.")
+    ] = 1,
+    cache: Annotated[
+        str,
+        typer.Option(
+            help="What a call finds in the processor's caches: warm, its data of the call before; "
+            "cold, nothing.",
+            callback=_cache,
+        ),
+    ] = "warm",
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads that share the work of one call.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
     fresh: Annotated[
@@ -137,7 +172,8 @@ def measure(
 ) -> None:
     """Measure a device layer by layer and write its latency table.
 
-    A stopped measurement goes on where it was when the same command runs again.
+    A stopped measurement goes on where it was when the same command runs again, with a budget or
+    without. A layer that cannot be timed is named at the end, and does not stop the others.
     """
     if context.invoked_subcommand:
         return
@@ -146,26 +182,44 @@ def measure(
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
     searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
-    settings = TimerSettings(budget_ms=budget_ms, interval=_INTERVAL, seed=seed, batch=batch)
+    settings = TimerSettings(
+        budget_ms=budget_ms,
+        interval=share(interval),
+        seed=seed,
+        batch=batch,
+        cache=cache,
+        threads=threads,
+    )
+    budget_s = duration_s(budget) if budget else None
 
-    def measure_one(opened: Device, advance: Advance) -> _Profiled:
+    def measure_one(opened: Device, advance: Advance) -> Measured:
         started = time.monotonic()
-        path = _path(opened, searched, out, batch)
+        path = _path(opened, searched, out, settings)
         table = profile_device(
-            opened, searched, settings, path, advance=advance, rounds=rounds, fresh=fresh
+            opened,
+            searched,
+            settings,
+            path,
+            advance=advance,
+            rounds=rounds,
+            fresh=fresh,
+            budget_s=budget_s,
         )
-        return _Profiled(path, table, round(time.monotonic() - started, 1))
+        return Measured(path, table, searched, round(time.monotonic() - started, 1))
 
     results = run_fleet(fleet_names(device), measure_one)
     if len(results) == 1:
         (result,) = results.values()
-        _show_one(result, json=json)
+        show_one(result, json=json)
     else:
-        _show_fleet(results, json=json)
+        show_fleet(results, json=json)
 
 
+app.command()(calibrate)
 app.command()(devices)
 app.command()(doctor)
+app.command()(estimate)
+app.command()(export)
 app.command()(pair)
 app.command()(unpair)
 app.command()(agent_file)
@@ -194,13 +248,20 @@ def list_tables(
 @app.command()
 def show(
     table: Annotated[str, typer.Argument(help="A path, or the start of a name from `list`.")],
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw the heat map into this PNG file too.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show where a table comes from, how far it can be trusted, and a heat map of its rows."""
     loaded = read_table(find_table(table))
+    if png:
+        from metanas.report.heat_map import write_heat_map  # noqa: PLC0415 - matplotlib is slow
+
+        write_heat_map(loaded, png)
     if json:
-        rows = [row.to_dict() for row in loaded.rows.values()]
-        print_json({**_summary(loaded), "header": asdict(loaded.header), "measurements": rows})
+        rows = list(records(loaded))
+        print_json({**summary(loaded), "header": asdict(loaded.header), "measurements": rows})
     else:
         show_table(console, loaded, heat_map=True)
 
@@ -211,14 +272,18 @@ def diff(
     after: Annotated[str, typer.Argument(help="The table to compare with it.")],
     json: Json = False,
 ) -> None:
-    """Show which layers became slower or faster beyond both confidence intervals."""
+    """Show which layers became slower or faster by more than noise.
+
+    Noise is each row's 95% interval, widened by how much its table's sentinel varied.
+    """
     first, second = (read_table(find_table(name)) for name in (before, after))
     found = compare(first, second)
     if json:
         print_json(
             {
                 "median_change": found.median_change,
-                "clear": [change._asdict() for change in found.clear],
+                "beyond_noise": [change._asdict() for change in found.beyond_noise],
+                "sentinel_spreads": found.spreads,
                 "common": len(found.changes),
                 "removed": found.removed,
                 "added": found.added,
@@ -239,7 +304,7 @@ def merge(
     merged = union(*(read_table(find_table(name)) for name in (first, second)))
     write_table(merged.table, out)
     if json:
-        print_json({"table": str(out), "conflicts": merged.conflicts, **_summary(merged.table)})
+        print_json({"table": str(out), "conflicts": merged.conflicts, **summary(merged.table)})
     else:
         console.print(
             f"{len(merged.table.rows)} rows; {len(merged.conflicts)} were in both with different "
@@ -248,59 +313,18 @@ def merge(
         )
 
 
-class _Profiled(NamedTuple):
-    path: Path
-    table: LatencyTable
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {"table": str(self.path), "seconds": self.seconds, **_summary(self.table)}
-
-    def show(self) -> None:
-        text = f"{len(self.table.rows)} rows in {self.seconds} s: {self.path}"
-        console.print(text, soft_wrap=True)
-
-
-def _show_one(result: _Profiled | Failure, *, json: bool) -> None:
-    if not isinstance(result, _Profiled):
-        raise result
-    if json:
-        print_json(result.to_json())
-    else:
-        result.show()
-        show_table(console, result.table, heat_map=False)
-
-
-def _show_fleet(results: Mapping[str, _Profiled | Failure], *, json: bool) -> None:
-    """What was measured, then a line for each failure; exit code 1 if there is one."""
-    measured = {name: found for name, found in results.items() if isinstance(found, _Profiled)}
-    failed = {name: error for name, error in results.items() if not isinstance(error, _Profiled)}
-    if json:
-        errors = [{"device": name, "error": str(error)} for name, error in failed.items()]
-        print_json([*(found.to_json() for found in measured.values()), *errors])
-    else:
-        for found in measured.values():
-            found.show()
-    for name, error in failed.items():
-        print_failure(error, of=name)
-    if failed:
-        raise typer.Exit(FAILED)
-
-
-def _path(device: Device, space: SearchSpace[Any], out: Path | None, batch: int) -> Path:
-    name = table_name(device.name, space, device.describe().source, batch=batch)
+def _path(
+    device: Device, space: SearchSpace[Any], out: Path | None, settings: TimerSettings
+) -> Path:
+    name = table_name(
+        device.name,
+        space,
+        device.describe().source,
+        batch=settings.batch,
+        cache=settings.cache,
+        threads=settings.threads,
+    )
     return (out or user_folder()) / name
-
-
-def _summary(table: LatencyTable) -> dict[str, Any]:
-    sentinel = table.header.sentinel
-    return {
-        "device": table.header.device.name,
-        "source": table.shared("source"),
-        "rows": len(table.rows),
-        "verdicts": verdict_counts(table),
-        "sentinel_spread": sentinel.spread if sentinel else None,
-    }
 
 
 def main() -> NoReturn:

@@ -74,11 +74,12 @@ def profile_device(
     advance: Advance,
     rounds: int,
     fresh: bool = False,
+    budget_s: float | None = None,
 ) -> LatencyTable:
     """Time every layer of the space; see `metanas.profiling.profile`."""
 
     def observe(progress: SweepProgress) -> None:
-        advance(progress.done, total=progress.total)
+        advance(progress.done, total=progress.total, detail=progress.note)
 
     return profile(
         device,
@@ -88,5 +89,6 @@ def profile_device(
         rounds=rounds,
         seed=timer.seed,
         fresh=fresh,
+        budget_s=budget_s,
         on_progress=observe,
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from metanas.cli.progress import progress_bar
+from metanas.cli.shell import say
 from metanas.deploy import Verification
-from metanas.devices import Device
+from metanas.devices import Device, open_device
 from metanas.meta import OuterSettings
 from metanas.parallel import Workers
-from metanas.profiling import LatencyTable
+from metanas.profiling import LatencyTable, user_folder
+from metanas.profiling.estimate import measure_rows
 from metanas.runs import (
     RunFolder,
     RunSettings,
@@ -21,6 +24,7 @@ from metanas.runs import (
     verify_on,
 )
 from metanas.search import SearchResult, SearchSettings, ShrinkingSettings
+from metanas_agent.layers import LayerSpec
 from metanas_agent.timer import TimerSettings
 
 
@@ -65,6 +69,7 @@ def search_architecture(
     settings: SearchSettings,
     *,
     allow_emulated: bool = False,
+    measure_uncertain: bool = False,
 ) -> SearchResult:
     """Search the super-network under constraints."""
     with progress_bar("search", settings.rounds) as advance:
@@ -72,12 +77,19 @@ def search_architecture(
         def observe(line: dict[str, Any]) -> None:
             advance(line["round"] + 1, detail=f"least loss {min(line['losses']):.3f}")
 
+        def measure(table: LatencyTable, layers: Sequence[LayerSpec]) -> LatencyTable:
+            name = table.header.device.name
+            advance(detail=f"measuring {len(layers)} estimated rows on {name}")
+            with closing(open_device(name, on_wait=say)) as device:
+                return measure_rows(device, table, layers, user_folder())
+
         return search(
             workers,
             folder,
             constraints,
             settings,
             allow_emulated=allow_emulated,
+            measure=measure if measure_uncertain else None,
             observer=observe,
         )
 

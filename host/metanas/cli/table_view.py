@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from metanas.profiling import LatencyTable, TableDiff
-from metanas_agent.layers import ConvLayer, HeadLayer, parse_layer
+from metanas.profiling import Grid, LatencyTable, TableDiff, grids
 from metanas_agent.measurement import VERDICTS
 
 _MOST_CHANGES = 20
-
-Grid = dict[tuple[int, int], list[float]]
-"""Medians by (channels in, channels out or classes)."""
 
 
 def verdict_counts(table: LatencyTable) -> dict[str, int]:
@@ -35,8 +30,8 @@ def show_table(console: Console, table: LatencyTable, *, heat_map: bool) -> None
         facts.add_row(Text(name, style="bold"), Text(value))
     console.print(facts)
     if heat_map:
-        for title, grid in _grids(table).items():
-            console.print(_heat_map(title, grid))
+        for grid in grids(table):
+            console.print(_heat_map(grid))
 
 
 def show_list(console: Console, heads: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -58,34 +53,51 @@ def show_list(console: Console, heads: Mapping[str, Mapping[str, Any]], folder: 
 
 
 def show_diff(console: Console, found: TableDiff) -> None:
-    """The summary, then the largest clear changes."""
+    """The summary, then the largest changes that are more than noise."""
+    beyond = found.beyond_noise
+    before, after = found.spreads
     console.print(
         f"{len(found.changes)} layers in both: median change {found.median_change:+.1%}, "
-        f"{len(found.clear)} beyond both intervals; "
+        f"{len(beyond)} beyond noise, {len(found.changes) - len(beyond)} within "
+        f"(intervals, and sentinels of ±{before:.1%} and ±{after:.1%}); "
         f"{len(found.removed)} only in the first, {len(found.added)} only in the second",
         highlight=False,
+        soft_wrap=True,
     )
-    if found.clear:
+    if beyond:
         listing = Table("layer", "before ms", "after ms", "change", box=None)
-        for change in found.clear[:_MOST_CHANGES]:
+        for change in beyond[:_MOST_CHANGES]:
             style = "red" if change.change > 0 else "green"
             times = (f"{change.before_ms:.4g}", f"{change.after_ms:.4g}")
             listing.add_row(change.key, *times, Text(f"{change.change:+.1%}", style=style))
         console.print(listing)
-    if len(found.clear) > _MOST_CHANGES:
-        console.print(f"and {len(found.clear) - _MOST_CHANGES} more; --json has them all")
+    if len(beyond) > _MOST_CHANGES:
+        console.print(f"and {len(beyond) - _MOST_CHANGES} more; --json has them all")
 
 
 def _facts(table: LatencyTable) -> Iterator[tuple[str, str]]:
     header = table.header
     device = header.device
     yield "device", f"{device.name}: {device.processor}, {device.machine}, {device.system}"
-    yield "rows", f"{len(table.rows)}, {table.shared('source')}"
+    rows = table.rows.values()
+    sources = Counter(row.source for row in rows)
+    yield "rows", ", ".join(f"{count} {source}" for source, count in sources.items()) or "none"
     yield "runtime", f"{table.shared('runtime')} {table.shared('runtime_version')}"
     for space in header.spaces:
         yield "space", ", ".join(f"{name} {value}" for name, value in space.items())
     counts = verdict_counts(table)
     yield "verdicts", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    if header.left_out:
+        reasons = Counter(header.left_out.values())
+        yield "left out", ", ".join(f"{count} ({why})" for why, count in reasons.items())
+    if with_energy := sum(row.energy_mj is not None for row in rows):
+        yield "energy", f"of {with_energy} rows"
+    if calibration := header.calibration:
+        yield (
+            "calibration",
+            f"{calibration.scale:.3f} * sum {calibration.offset_ms:+.4g} ms, from "
+            f"{calibration.networks} networks: mean error {calibration.mean_error:.1%}",
+        )
     if sentinel := header.sentinel:
         yield (
             "sentinel",
@@ -95,33 +107,14 @@ def _facts(table: LatencyTable) -> Iterator[tuple[str, str]]:
     yield "made", f"{header.made.get('made')} by {header.made.get('command')}"
 
 
-def _grids(table: LatencyTable) -> dict[str, Grid]:
-    """Medians over activations, by place in the network and kernel."""
-    grids: dict[str, Grid] = defaultdict(lambda: defaultdict(list))
-    for row in table.rows.values():
-        layer = parse_layer(row.key)
-        if isinstance(layer, ConvLayer):
-            title = (
-                f"{layer.kernel}x{layer.kernel} convolution at {layer.height}x{layer.width}, "
-                f"stride {layer.stride}, pool {layer.pool}"
-            )
-            grids[title][layer.in_channels, layer.out_channels].append(row.median_ms)
-        elif isinstance(layer, HeadLayer):
-            title = f"head at {layer.height}x{layer.width}, {layer.pool}x{layer.pool} map"
-            grids[title][layer.in_channels, layer.ways].append(row.median_ms)
-    return grids
-
-
-def _heat_map(title: str, grid: Grid) -> Table:
-    rows, columns = (sorted({place[side] for place in grid}) for side in (0, 1))
-    medians = {place: float(np.median(times)) for place, times in grid.items()}
-    slowest = max(medians.values())
-    heat = Table(title=f"{title} (ms)", title_justify="left", box=None, padding=(0, 1))
-    heat.add_column("in \\ out", style="bold")
-    for column in columns:
+def _heat_map(grid: Grid) -> Table:
+    slowest = max(grid.cells.values())
+    heat = Table(title=f"{grid.title} (ms)", title_justify="left", box=None, padding=(0, 1))
+    heat.add_column(" \\ ".join(axis.removeprefix("channels ") for axis in grid.axes), style="bold")
+    for column in grid.columns:
         heat.add_column(str(column), justify="right")
-    for row in rows:
-        cells = (_cell(medians.get((row, column)), slowest) for column in columns)
+    for row in grid.rows:
+        cells = (_cell(grid.cells.get((row, column)), slowest) for column in grid.columns)
         heat.add_row(str(row), *cells)
     return heat
 

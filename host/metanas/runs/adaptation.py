@@ -10,10 +10,11 @@ from typing import Any
 from metanas.files import write_json
 from metanas.meta import Accuracy, QueryNorm, evaluate
 from metanas.parallel import Group, Workers
-from metanas.profiling import read_table, refuse_emulated
+from metanas.profiling import read_table, refuse_batched, refuse_emulated
 from metanas.provenance import provenance
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import SUPERNET, context, load_trained, trained_architecture
+from metanas.runs.uncertain import MeasureRows, measure_uncertain
 from metanas.search import (
     LATENCY,
     Candidate,
@@ -34,6 +35,7 @@ def search(
     settings: SearchSettings,
     *,
     allow_emulated: bool = False,
+    measure: MeasureRows | None = None,
     observer: Callable[[dict[str, Any]], None] | None = None,
 ) -> SearchResult:
     """Search the super-network under constraints, or go on; writes `search.json`.
@@ -44,19 +46,27 @@ def search(
         constraints: texts such as `latency_ms[pi0]<=20`.
         settings: algorithm 1's numbers.
         allow_emulated: whether a table may come from an emulator.
+        measure: if given, the finalists' uncertain estimated rows are measured, and the finalists
+            chosen again among all that was evaluated, until nothing uncertain is left of them.
         observer: called with each round's journal line.
 
     Raises:
+        BatchTableError: a table is of several images a call.
         ConstraintSyntaxError: a constraint cannot be read.
         ConstraintError: no architecture keeps within them.
         EmulatedTableError: a table comes from an emulator, and that was not asked for.
+        MeasurementFailedError: an uncertain row could not be measured.
         MissingRowsError: a table lacks layers of the space.
         SettingsMismatchError: the folder's search was begun with other settings.
     """
-    if not allow_emulated:
-        for path in folder.tables.values():
+    for path in folder.tables.values():
+        refuse_batched(path)
+        if not allow_emulated:
             refuse_emulated(path)
     result, parsed = workers.run(_search, folder, tuple(constraints), settings, observer=observer)
+    while measure and measure_uncertain(folder, _finalists(result), measure):
+        limits = tuple(map(str, parsed))  # percentages stay what they were
+        result, parsed = workers.run(_search, folder, limits, settings, observer=observer)
     # The front is drawn against what was constrained, a latency before anything else.
     limited = sorted((c.cost for c in parsed), key=lambda name: not name.startswith(LATENCY))
     cost = (limited or ["macs"])[0]
@@ -73,6 +83,10 @@ def search(
         },
     )
     return result
+
+
+def _finalists(result: SearchResult) -> list[str]:
+    return [candidate.architecture for candidate in result.finalists]
 
 
 def _search(

@@ -20,7 +20,7 @@ from metanas.data import (
 from metanas.errors import DataError, RunFolderError
 from metanas.files import write_bytes, write_json
 from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
-from metanas.profiling import read_table, refuse_emulated
+from metanas.profiling import read_table, refuse_batched, refuse_emulated
 from metanas.provenance import provenance
 from metanas.spaces import SearchSpace, make_space
 
@@ -208,9 +208,11 @@ class RunFolder:
         """Copy a table into the folder, so that the run stays whole by itself.
 
         Raises:
+            BatchTableError: it is of several images a call.
             EmulatedTableError: it comes from an emulator, and that was not asked for.
             TableError: it cannot be read.
         """
+        refuse_batched(source)
         if not allow_emulated:
             refuse_emulated(source)
         device = read_table(source).header.device.name

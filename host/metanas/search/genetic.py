@@ -294,17 +294,30 @@ class GeneticSearch(Generic[A]):
 
     def _finish(self, group: Group, rounds: list[dict[str, Any]]) -> SearchResult:
         means = self._means(rounds)
-        best = sorted(means, key=lambda text: means[text][0])[: self.settings.finalists]
+        ranked = sorted(means, key=lambda text: means[text][0])
+        best = self._within(ranked)[: self.settings.finalists]
         genes = self.space.encode([self.space.parse(text) for text in best])
         # Tasks that no round has used, so that the winner is not the luckiest.
         final = self._evaluate(group, genes, self.settings.rounds, self.settings.final_tasks)
         outcomes = dict(
             zip(best, zip(final["losses"], final["accuracies"], strict=True), strict=True)
         )
-        ranked = sorted(outcomes, key=lambda text: outcomes[text][0])
-        finalists = self._candidates({text: outcomes[text] for text in ranked})
+        by_loss = sorted(outcomes, key=lambda text: outcomes[text][0])
+        finalists = self._candidates({text: outcomes[text] for text in by_loss})
         evaluated = self._candidates(means | outcomes)
         return SearchResult(finalists[0], finalists, evaluated)
+
+    def _within(self, texts: list[str]) -> list[str]:
+        """Those that keep within the constraints: rows may have been measured since they did."""
+        genes = self.space.encode([self.space.parse(text) for text in texts])
+        kept = self.costs.satisfied(self.constraints, genes)
+        if not kept.any():
+            raise ConstraintError(
+                f"none of the {len(texts)} architectures that were evaluated keeps within "
+                f"{', '.join(map(str, self.constraints))} any more, now that rows are measured",
+                hint="adapt again in another run folder, with the measured table",
+            )
+        return [text for text, keep in zip(texts, kept, strict=True) if keep]
 
     def _candidates(self, outcomes: dict[str, tuple[float, float]]) -> tuple[Candidate, ...]:
         genes = self.space.encode([self.space.parse(text) for text in outcomes])

@@ -1,0 +1,76 @@
+"""`metanas-profile calibrate`: do a table's sums agree with whole networks on the device?"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from metanas.cli.progress import progress_bar
+from metanas.cli.shell import console, print_json, say
+from metanas.devices import open_device
+from metanas.profiling import (
+    FEWEST_NETWORKS,
+    Additivity,
+    CalibrationReport,
+    calibrate_table,
+    find_table,
+    read_table,
+    write_table,
+)
+
+
+def calibrate(
+    table: Annotated[str, typer.Argument(help="A path, or the start of a name from `list`.")],
+    *,
+    device: Annotated[
+        str, typer.Option(help="Where to measure; the table's own device if not given.")
+    ] = "",
+    networks: Annotated[
+        int, typer.Option(min=FEWEST_NETWORKS, help="Random networks to measure.")
+    ] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice, weights and order.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure whole networks on a table's device, and write a correction into the table.
+
+    The rows stay as they are. A stopped command goes on where it was when it runs again.
+    """
+    path = find_table(table)
+    loaded = read_table(path)
+    name = device or loaded.header.device.name
+    with progress_bar(f"calibrate {name}") as advance, closing(open_device(name)) as opened:
+        calibrated, report = calibrate_table(
+            opened,
+            loaded,
+            path.with_name(f"{path.name}.networks.jsonl"),
+            networks=networks,
+            seed=seed,
+            on_progress=lambda done, total: advance(done, total=total),
+        )
+    write_table(calibrated, path)
+    if json:
+        print_json({"table": str(path), **asdict(report)})
+    else:
+        _show(report)
+        say(f"written to {path}")
+
+
+def _show(report: CalibrationReport) -> None:
+    line = report.calibration
+    listing = Table("", "bias", "mean", "worst", "within 5%", "within 10%", "tau", box=None)
+    listing.add_row("sums", *_cells(report.before))
+    listing.add_row("calibrated", *_cells(report.after))
+    console.print(listing)
+    say(
+        f"latency = {line.scale:g} x sum {line.offset_ms:+g} ms, from {line.networks} networks; "
+        "calibrated errors are of networks that the line was not fitted to"
+    )
+
+
+def _cells(found: Additivity) -> tuple[str, ...]:
+    errors = (f"{found.bias:+.1%}", f"{found.mean_error:.1%}", f"{found.worst_error:.1%}")
+    return (*errors, f"{found.within_5:.0%}", f"{found.within_10:.0%}", f"{found.tau:.3f}")
