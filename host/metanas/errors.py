@@ -30,6 +30,7 @@ __all__ = [
     "ArchiveError",
     "ArtifactError",
     "BrokenIdentityError",
+    "CalibrationError",
     "CheckpointError",
     "CompilationError",
     "ConstraintError",
@@ -46,6 +47,7 @@ __all__ = [
     "EmptyClassError",
     "EmulatedTableError",
     "ExportError",
+    "ExtraMissingError",
     "FrameTooLargeError",
     "HostKeyChangedError",
     "HostKeyUnknownError",
@@ -75,6 +77,7 @@ __all__ = [
     "SshAuthenticationError",
     "SshUnreachableError",
     "StorageFullError",
+    "TableBusyError",
     "TableError",
     "TableMismatchError",
     "ToolchainMissingError",
@@ -121,12 +124,24 @@ class TableError(MetanasError):
     """A latency table's file cannot be read or written."""
 
 
+class CalibrationError(TableError):
+    """Whole networks could not be compared with a table's sums."""
+
+
 class EmulatedTableError(TableError):
     """A table made under an emulator was given to a search that did not ask for one."""
 
 
+class BatchTableError(TableError):
+    """A table of several images a call was given to a search for one image a call."""
+
+
 class MissingRowsError(TableError):
     """A table was asked for layers that it lacks."""
+
+
+class TableBusyError(TableError):
+    """Another sweep is at work on the table."""
 
 
 class TableMismatchError(TableError):
@@ -199,6 +214,10 @@ class WorkerError(MetanasError):
 
 class ExportError(MetanasError):
     """A network could not be exported, or the exported file does not agree with it."""
+
+
+class ExtraMissingError(MetanasError):
+    """What was asked needs an optional package that is not installed."""
 
 
 class PairingError(DeviceError):

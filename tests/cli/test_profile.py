@@ -7,7 +7,11 @@ import time
 import pytest
 
 from metanas.cli import profile as command
+from metanas.devices import profiles_folder
+from metanas.errors import MeasurementFailedError
 from metanas.profiling import diff, read_table
+from metanas.profiling.lock import exclusive
+from metanas_simulators.device import SystolicDevice
 
 ROWS = 2801
 NAME = "eyeriss-vgg9-1x28x28-5way.simulated.tsv"
@@ -77,12 +81,73 @@ def test_the_table_lies_in_the_data_folder_and_is_not_made_twice(run, tmp_path):
     assert read_table(path).header.timer["seed"] == 1
 
 
+def test_a_budget_leaves_out_what_the_same_command_measures_later(run, tmp_path):
+    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--out", tmp_path)
+    path = tmp_path / "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
+    code, _, err = run(*arguments, "--budget", "0.000001s")
+    assert code == 0
+    left_out = read_table(path).header.left_out
+    words = " ".join(err.split())
+    assert f"left out, for the budget is spent: {len(left_out)} layers, about 100% of" in words
+    assert f"and {len(left_out) - 3} more; the same command goes on from here" in words
+    code, out, _ = run(*arguments, "--budget", "0.000001s", "--json")
+    assert code == 0
+    shown = json.loads(out)
+    assert shown["rows"] == 2
+    assert shown["left_out"] == read_table(path).header.left_out
+    assert set(shown["left_out"].values()) == {"budget"}
+    code, out, err = run(*arguments, "--json")
+    assert code == 0
+    assert json.loads(out)["left_out"] == {}
+    assert json.loads(out)["rows"] == len(left_out) + 1
+    assert "left out" not in err
+
+
+@pytest.mark.parametrize("names", ["eyeriss", "eyeriss,twin"])
+def test_layers_that_cannot_be_timed_are_one_line_and_exit_code_1(
+    run, monkeypatch, tmp_path, names
+):
+    def refuse(layer):
+        if layer.op == "head":
+            raise MeasurementFailedError(f"{layer.key}: no room")
+
+    devices = tmp_path / "config" / "metanas" / "devices"
+    devices.mkdir(parents=True)
+    eyeriss = profiles_folder() / "devices" / "eyeriss.toml"
+    (devices / "twin.toml").write_bytes(eyeriss.read_bytes())
+    real = SystolicDevice.measure
+
+    def measure(self, layers, settings):
+        for layer, row in zip(layers, real(self, layers, settings), strict=True):
+            refuse(layer)
+            yield row
+
+    monkeypatch.setattr(SystolicDevice, "measure", measure)
+    small = ("--input", "1x9x9", "--ways", 2, "--out", tmp_path)
+    code, _, err = run("--device", names, *small)
+    assert code == 1
+    for name in names.split(","):
+        left_out = read_table(tmp_path / f"{name}-vgg9-1x9x9-2way.simulated.tsv").header.left_out
+        assert set(left_out.values()) == {"no room"}
+        assert all(key.startswith("head/") for key in left_out)
+        line = f"error: {name}: {len(left_out)} layers could not be timed and are left out: head/"
+        (said,) = [said for said in err.splitlines() if line in said]
+        assert said.endswith(": no room")
+
+
+def test_a_second_sweep_of_one_table_is_refused(run, tmp_path):
+    with exclusive(tmp_path / f"{NAME}.journal.jsonl"):
+        code, out, err = run("--device", "eyeriss", "--out", tmp_path)
+    assert (code, out) == (1, "")
+    assert f"another sweep is at work on {tmp_path / NAME}" in err
+
+
 def test_people_read_on_standard_error_only(run, folder):
     code, out, err = run("show", folder / NAME)
     assert code == 0
     assert out == ""
     assert "eyeriss: weight-stationary at 200 MHz" in err
-    assert "2801, simulated" in err
+    assert "2801 simulated" in err
     assert "2801 trusted, 0 noisy, 0 throttled" in err
     assert "5x5 convolution at 7x7, stride 1, pool 2" in err
     assert "head at 2x2, 1x1 map" in err
@@ -146,7 +211,7 @@ def test_shows_the_largest_changes(run, folder, tmp_path):
     slow.write_text("\n".join([*lines[:place], "\t".join([key, *doubled, *cells[5:]]), *rest]))
     code, _, err = run("diff", folder / NAME, slow)
     assert code == 0
-    assert "1 beyond both intervals" in err
+    assert "1 beyond noise, 2800 within" in err
     assert f"{key}" in err
     assert "+100.0%" in err
 
@@ -181,6 +246,10 @@ def test_refuses_to_merge_tables_of_different_devices(run, folder, tmp_path):
         (["--device", "eyeriss", "--downsampling", "halved"], 2, "pooled or strided"),
         (["--device", "eyeriss", "--ways", "0"], 2, "ways"),
         (["--device", "eyeriss", "--budget-ms", "-3"], 2, "budget-ms"),
+        (["--device", "eyeriss", "--budget", "10"], 2, "'10' is no duration; write 90s, 10m"),
+        (["--device", "eyeriss", "--interval", "0"], 2, "'0' is no share; write 1% or 0.01"),
+        (["--device", "eyeriss", "--cache", "hot"], 2, "'hot'; choose warm or cold"),
+        (["--device", "eyeriss", "--threads", "0"], 2, "threads"),
         (["--device", "eyeriss", "--seed", "one"], 2, "seed"),
         (["measure"], 2, "No such command"),
         (["show"], 2, "argument"),
@@ -203,7 +272,7 @@ def test_a_broken_table_is_named_with_its_line(run, folder, tmp_path):
     broken.write_text("\n".join([*lines[:99], "nonsense", *lines[100:]]))
     code, _, err = run("show", broken)
     assert code == 1
-    assert f"{broken}, line 100: not a layer: 'nonsense'" in err
+    assert f"{broken}, line 100: not a row" in err
 
 
 def test_a_folder_that_cannot_be_made_is_named(run, tmp_path):
@@ -216,7 +285,19 @@ def test_a_folder_that_cannot_be_made_is_named(run, tmp_path):
 def test_help_is_for_strangers(run):
     code, out, _ = run("--help")
     assert code == 0
-    for word in ("--device", "--input", "list", "show", "diff", "merge", "Examples"):
+    for word in (
+        "--budget",
+        "--cache",
+        "--interval",
+        "--threads",
+        "--device",
+        "--input",
+        "list",
+        "show",
+        "diff",
+        "merge",
+        "Examples",
+    ):
         assert word in out
 
 

@@ -1,3 +1,5 @@
+import os
+import signal
 from contextlib import closing
 
 import pytest
@@ -7,7 +9,6 @@ from metanas.devices import (
     Address,
     AgentProfile,
     BoardProfile,
-    LocalAgent,
     LocalProfile,
     SimulatorProfile,
     device_names,
@@ -20,7 +21,7 @@ from metanas.errors import DeviceProfileError, RuntimeUnavailableError, UnknownD
 from metanas.native import find_target
 from metanas_agent.layers import ConvLayer, EmptyLayer
 from metanas_agent.timer import TimerSettings
-from support.agent_process import AgentProcess
+from support.agent_process import AgentProcess, children
 
 
 @pytest.fixture
@@ -173,11 +174,17 @@ def test_addresses(text, address):
     assert Address.parse(text) == address
 
 
-def test_opens_the_local_agent(mine):
-    device = open_device("local")
-    assert isinstance(device, LocalAgent)
-    assert device.describe().name == "local"
-    device.close()
+def test_opens_the_local_agent_and_starts_it_again_if_it_is_killed(mine):
+    said = []
+    with closing(open_device("local", on_wait=said.append)) as device:
+        assert device.name == device.describe().name == "local"
+        (agent,) = children(os.getpid())
+        os.kill(agent, signal.SIGKILL)
+        assert device.describe().name == "local"
+        (another,) = children(os.getpid())
+        assert another != agent
+    assert said[0].startswith("lost local: ")
+    assert not children(os.getpid())
 
 
 def test_opens_an_agent_by_its_address(mine):
@@ -185,3 +192,18 @@ def test_opens_an_agent_by_its_address(mine):
         device = open_device(f"127.0.0.1:{agent.port}")
         assert device.describe().name == f"127.0.0.1:{agent.port}"
         device.close()
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_an_agent_that_is_killed_and_comes_back_is_asked_again(mine, by_file):
+    said = []
+    with AgentProcess("--runtime", "onnx") as agent:
+        name = address = f"127.0.0.1:{agent.port}"
+        if by_file:
+            name = "kitchen"
+            mine(name, f'kind = "agent"\naddress = "{address}"\nruntime = "onnx"\n')
+        with closing(open_device(name, on_wait=said.append)) as device:
+            agent.kill()
+            with AgentProcess("--runtime", "onnx", port=agent.port):
+                assert device.describe().name == name
+    assert said[0].startswith(f"lost {name}: ")

@@ -16,12 +16,16 @@ class WeatheredDevice:
     Args:
         weather: called with the count of timings so far and the row; returns the row to answer.
         dies_after: rows until the connection is lost.
+        fails: called with each layer before it is timed; may raise.
     """
 
-    def __init__(self, device, *, weather=lambda _, row: row, dies_after=None):
+    def __init__(
+        self, device, *, weather=lambda _, row: row, dies_after=None, fails=lambda layer: None
+    ):
         self.device = device
         self.weather = weather
         self.dies_after = dies_after
+        self.fails = fails
         self.asked = []
 
     @property
@@ -32,7 +36,8 @@ class WeatheredDevice:
         return dataclasses.replace(self.device.describe(), source="measured")
 
     def measure(self, layers, settings):
-        for row in self.device.measure(layers, settings):
+        for layer, row in zip(layers, self.device.measure(layers, settings), strict=True):
+            self.fails(layer)
             if self.dies_after is not None and len(self.asked) >= self.dies_after:
                 raise ConnectionResetError
             self.asked.append(row.key)
@@ -48,9 +53,37 @@ def scaled(row, factor, **changes):
 
 
 @pytest.fixture(autouse=True)
+def short_rests(monkeypatch):
+    monkeypatch.setattr("metanas.profiling.cooling.FIRST_REST_S", 0.001)
+    monkeypatch.setattr("metanas.profiling.cooling.ALL_RESTS_S", 0.004)
+
+
+@pytest.fixture(autouse=True)
 def no_power_cut(monkeypatch):
     """Nothing here pulls the plug, so nothing needs to wait for the disk."""
     monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is told otherwise, for budgets and rests."""
+    clock = Clock()
+    for module in ("sweep", "sweep_run", "cooling"):
+        monkeypatch.setattr(f"metanas.profiling.{module}.time", clock)
+    return clock
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+        self.slept_s = []
+
+    def monotonic(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.slept_s.append(seconds)
+        self.now_s += seconds
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from metanas.errors import TableMismatchError
-from metanas.profiling import LatencyTable, Sentinel, diff, merge, profile
+from metanas.profiling import Calibration, LatencyTable, Sentinel, diff, merge, profile
 from metanas.spaces import VGG9Space
 from metanas_agent.timer import TimerSettings
 
@@ -19,7 +19,7 @@ def with_header(table, **changes):
 def test_a_table_does_not_differ_from_itself(table):
     found = diff(table, table)
     assert found.median_change == 0.0
-    assert found.clear == found.removed == found.added == ()
+    assert found.beyond_noise == found.removed == found.added == ()
     assert len(found.changes) == len(table.rows)
 
 
@@ -28,11 +28,11 @@ def test_finds_what_became_slower(table, with_rows, scale):
     after = change_some(table, with_rows, [slow], lambda row: scale(row, 1.5))
     after = change_some(after, with_rows, [slower], lambda row: scale(row, 3))
     found = diff(table, after)
-    assert [change.key for change in found.clear] == [slower, slow]
-    assert [change.change for change in found.clear] == pytest.approx([2.0, 0.5])
+    assert [change.key for change in found.beyond_noise] == [slower, slow]
+    assert [change.change for change in found.beyond_noise] == pytest.approx([2.0, 0.5])
 
 
-def test_a_change_within_the_intervals_is_not_clear(table, with_rows, scale):
+def test_a_change_within_the_intervals_is_noise(table, with_rows, scale):
     key = list(table.rows)[5]
 
     def blurred(row):
@@ -44,7 +44,30 @@ def test_a_change_within_the_intervals_is_not_clear(table, with_rows, scale):
         if c.key == key
     )
     assert change.change == pytest.approx(0.1)
-    assert not change.clear
+    assert not change.beyond_noise
+
+
+@pytest.mark.parametrize(
+    ("spreads", "beyond"),
+    [
+        ((0.0, 0.0), True),
+        ((0.04, 0.0), True),
+        ((0.12, 0.0), False),
+        ((0.0, 0.12), False),
+        ((0.06, 0.06), False),
+    ],
+)
+def test_a_change_within_what_the_sentinels_vary_is_noise(table, with_rows, scale, spreads, beyond):
+    """The simulated rows have no interval of their own; one is a tenth slower."""
+    key = list(table.rows)[5]
+    after = change_some(table, with_rows, [key], lambda row: scale(row, 1.1))
+    first, second = (
+        with_header(each, sentinel=Sentinel(key, 9, 1.0, 1 - spread, 1 + spread))
+        for each, spread in zip((table, after), spreads, strict=True)
+    )
+    found = diff(first, second)
+    assert found.spreads == pytest.approx(spreads)
+    assert [change.key for change in found.beyond_noise] == ([key] if beyond else [])
 
 
 def test_names_rows_that_only_one_has(table, with_rows):
@@ -59,12 +82,12 @@ def test_from_nothing_to_something_is_infinite(table, with_rows):
     costly = dataclasses.replace(call, median_ms=1.0, low_ms=1.0, high_ms=1.0)
     change = diff(table, with_rows(table, [costly, *rest])).changes[0]
     assert change.change == float("inf")
-    assert change.clear
+    assert change.beyond_noise
 
 
 def test_diff_refuses_another_method(table, with_rows):
-    other = with_rows(table, [dataclasses.replace(r, method=2) for r in table.rows.values()])
-    with pytest.raises(TableMismatchError, match="method: 1 and 2"):
+    other = with_rows(table, [dataclasses.replace(r, method=99) for r in table.rows.values()])
+    with pytest.raises(TableMismatchError, match="method: 2 and 99"):
         diff(table, other)
 
 
@@ -112,6 +135,38 @@ def test_keeps_what_both_headers_say(table):
     assert header.sentinel == shaky
 
 
+def test_a_measured_row_wins_over_an_estimated_one(table, with_rows):
+    """However sure the estimate is of itself."""
+    estimated, measured = list(table.rows)[3:5]
+
+    def mixed(key):
+        wide = change_some(
+            table, with_rows, [measured], lambda row: dataclasses.replace(row, high_ms=9e9)
+        )
+        return change_some(
+            wide, with_rows, [key], lambda row: dataclasses.replace(row, source="estimated")
+        )
+
+    first, second = mixed(estimated), mixed(measured)
+    for merged in (merge(first, second), merge(second, first)):
+        assert {row.source for row in merged.table.rows.values()} == {"simulated"}
+        assert merged.table.rows[measured].high_ms == 9e9
+
+
+def test_what_one_table_left_out_may_be_in_the_other(table, with_rows):
+    first, second, *rest = table.rows.values()
+    left_out = {first.key: "budget", second.key: "budget", "conv/never": "crashed"}
+    less = with_header(with_rows(table, [first, *rest]), left_out={second.key: "budget"})
+    least = with_header(with_rows(table, rest), left_out=left_out)
+    header = merge(less, least).table.header
+    assert header.left_out == {second.key: "budget", "conv/never": "crashed"}
+
+
+def test_a_calibration_is_not_that_of_the_union(table):
+    calibrated = with_header(table, calibration=Calibration(1.1, 0.0, 20, 0.01, 0.02))
+    assert merge(calibrated, calibrated).table.header.calibration is None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -119,7 +174,7 @@ def test_keeps_what_both_headers_say(table):
         ("source", "emulated"),
         ("runtime", "onnx"),
         ("runtime_version", "9"),
-        ("method", 2),
+        ("method", 99),
     ],
 )
 def test_merge_refuses_rows_made_in_another_way(table, with_rows, name, value):

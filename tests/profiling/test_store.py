@@ -33,6 +33,9 @@ def test_a_name_says_what_it_holds():
     assert table_name("gpu", space, "measured", batch=8) == (
         "gpu-vgg9-1x28x28-5way-batch-8.measured.tsv"
     )
+    assert table_name("local", space, "measured", cache="cold", threads=2) == (
+        "local-vgg9-1x28x28-5way-cold-threads-2.measured.tsv"
+    )
     assert "global_expansion-False" in table_name("local", narrow, "measured")
 
 

@@ -20,8 +20,8 @@ IN_BATCH = 1 + BATCH + BATCH // WINDOW  # timings, the sentinel's included
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """So that a small space takes several of them."""
-    monkeypatch.setattr("metanas.profiling.sweep.BATCH", BATCH)
-    monkeypatch.setattr("metanas.profiling.sweep.WINDOW", WINDOW)
+    monkeypatch.setattr("metanas.profiling.asking.BATCH", BATCH)
+    monkeypatch.setattr("metanas.profiling.asking.WINDOW", WINDOW)
 
 
 @pytest.fixture

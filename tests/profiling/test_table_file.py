@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from metanas.devices import DeviceDescription
 from metanas.errors import TableError
-from metanas.profiling import LatencyTable, Sentinel, TableHeader, read_table, write_table
+from metanas.profiling import (
+    Calibration,
+    LatencyTable,
+    Sentinel,
+    TableHeader,
+    read_table,
+    table_rows,
+    write_table,
+)
 from metanas.profiling.table_file import format_table
 from metanas_agent.layers import ConvLayer, EmptyLayer
 from metanas_agent.measurement import VERDICTS, Measurement
@@ -21,6 +29,7 @@ scalars = (
     | st.floats(allow_nan=False, allow_infinity=False)
 )
 times = st.floats(0, 1e6, allow_nan=False)
+counts = st.integers(1, 99)
 optional = st.none() | st.floats(0, 1e5)
 layers = st.builds(EmptyLayer, *[st.integers(1, 99)] * 3) | st.builds(
     ConvLayer, *[st.integers(1, 99)] * 3, out_channels=st.integers(1, 99), kernel=st.just(3)
@@ -49,8 +58,12 @@ def tables(draw):
             repeats=draw(st.integers(1, 999)),
             clock_mhz_before=draw(optional),
             clock_mhz_after=draw(optional),
-            temperature_c=draw(optional),
-            throttled=draw(st.none() | st.integers(0, 99)),
+            governor=draw(st.none() | texts.filter(bool)),
+            temperature_c_before=draw(optional),
+            temperature_c_after=draw(optional),
+            throttled_before=draw(st.none() | st.integers(0, 99)),
+            throttled_after=draw(st.none() | st.integers(0, 99)),
+            energy_mj=draw(optional),
             verdict=draw(st.sampled_from(VERDICTS)),
             reason=draw(texts),
             **shared,
@@ -72,6 +85,8 @@ def tables(draw):
         timer=draw(st.dictionaries(names, scalars, max_size=3)),
         sentinel=draw(st.none() | st.builds(Sentinel, texts, st.integers(1, 99), *[times] * 3)),
         made=draw(st.dictionaries(names, texts | st.integers(0, 2**60), max_size=3)),
+        left_out=draw(st.dictionaries(names, texts, max_size=3)),
+        calibration=draw(st.none() | st.builds(Calibration, *[times] * 2, counts, *[times] * 2)),
     )
     return LatencyTable(header, rows)
 
@@ -88,7 +103,7 @@ def test_what_is_written_is_read_back(tmp_path, table):
 def test_a_person_can_read_it(table):
     lines = format_table(table).splitlines()
     head = [line for line in lines if line.startswith("# ")]
-    assert head[0] == '# format = "metanas latency table 1"'
+    assert head[0] == '# format = "metanas latency table 2"'
     assert '# source = "simulated"' in head
     assert '# name = "toy"' in head
     assert '# input = "1x12x12"' in head
@@ -97,6 +112,43 @@ def test_a_person_can_read_it(table):
     assert names.startswith("layer\tmedian_ms\tlow_ms\thigh_ms\t")
     assert [row.partition("\t")[0] for row in rows] == list(table.rows)
     assert all(len(cell) <= 12 for row in rows for cell in row.split("\t")[1:])
+
+
+def test_reading_looks_at_each_row_once(table, tmp_path, monkeypatch):
+    """What makes it fast is counted, since a time would depend on the machine."""
+    asked = {"parse_layer": 0, "Measurement": 0}
+
+    def counting(name):
+        real = getattr(table_rows, name)
+
+        def call(*arguments, **fields):
+            asked[name] += 1
+            return real(*arguments, **fields)
+
+        return call
+
+    path = tmp_path / "table.tsv"
+    write_table(table, path)
+    for name in asked:
+        monkeypatch.setattr(table_rows, name, counting(name))
+    assert read_table(path) == table
+    assert set(asked.values()) == {len(table.rows)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [("scale = 1.5", 'scale = "1.5"', "scale is '1.5'"), ("networks = 20", "n = 20", "'n'")],
+)
+def test_a_broken_calibration_is_refused(table, tmp_path, old, new, what):
+    path = tmp_path / "table.tsv"
+    header = dataclasses.replace(table.header, calibration=Calibration(1.5, 0.0, 20, 0.01, 0.02))
+    text = format_table(LatencyTable(header, table.rows))
+    path.write_text(text)
+    assert read_table(path).header == header
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(TableError, match=f"the header is incomplete: .*{what}"):
+        read_table(path)
 
 
 def test_rows_stand_in_the_spaces_order(table, space):
@@ -158,8 +210,8 @@ def test_a_truncated_file_is_refused_wherever_it_ends(table, tmp_path):
 
 def test_another_format_version_is_refused(table, tmp_path):
     path = tmp_path / "table.tsv"
-    path.write_text(format_table(table).replace("latency table 1", "latency table 2"))
-    with pytest.raises(TableError, match="line 1: format is 'metanas latency table 2'"):
+    path.write_text(format_table(table).replace("latency table 2", "latency table 3"))
+    with pytest.raises(TableError, match="line 1: format is 'metanas latency table 3'"):
         read_table(path)
 
 
@@ -169,7 +221,7 @@ def test_another_format_version_is_refused(table, tmp_path):
         ("# [device]", "# [device", "the header is broken"),
         ('# machine = "systolic', '# engine = "systolic', "the header is incomplete"),
         ("# [timer]", "# [clock]", "incomplete: 'timer'"),
-        ("# method = 1", "# method = 0", "method is 0"),
+        ("# method = 2", "# method = 0", "method is 0"),
         ("# rows = ", "# rows = 1", "different rows where the header says"),
         ("layer\tmedian_ms", "layer\tmean_ms", "not the column names"),
     ],

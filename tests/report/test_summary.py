@@ -49,3 +49,4 @@ def test_numbers_read_as_people_write_them():
     ]
     assert wording.cost_axis("latency_ms[pi0]") == "predicted latency on pi0 (ms)"
     assert wording.cost_axis("macs") == "MACs"
+    assert wording.cost_axis("memory_bytes") == "memory (bytes)"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metanas.devices import AgentDevice, ReconnectingDevice, TcpEndpoint
 from metanas.errors import MetanasError
-from metanas.profiling import journal, profile, sweep
+from metanas.profiling import asking, journal, plan, profile
 from metanas_agent.layers import EmptyLayer
 from metanas_agent.timer import TimerSettings
 
@@ -37,7 +37,8 @@ def main(port, table, count):
     def connect(session):
         return AgentDevice("board", TcpEndpoint("127.0.0.1", port), session=session)
 
-    sweep.AGAIN_SHARE = 0  # each row once, so that a doubled one is one too many
+    plan.AGAIN_SHARE = 0  # each row once, so that a doubled one is one too many
+    plan.TRIES = asking.TRIES = 100  # what is killed here is no fault of the layer
     journal.Journal.remove = keep
     try:
         with ReconnectingDevice(connect, patience_s=60.0) as device:

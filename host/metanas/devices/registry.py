@@ -13,7 +13,7 @@ import metanas
 from metanas.address import Address
 from metanas.devices.client import AgentDevice
 from metanas.devices.device import Device
-from metanas.devices.endpoint import TcpEndpoint
+from metanas.devices.endpoint import Endpoint, TcpEndpoint
 from metanas.devices.local import LocalAgent
 from metanas.devices.paired import PairedEndpoint
 from metanas.devices.profile import (
@@ -71,7 +71,7 @@ def open_device(name: str, *, on_wait: Callable[[str], None] = lambda _: None) -
 
     Args:
         name: of a device or of a paired board, a board's id, `NAME@START-OF-ID`, or `HOST:PORT`.
-        on_wait: told in words, whenever a board is lost and will be tried again.
+        on_wait: told in words, whenever the device is lost and will be tried again.
 
     Raises:
         UnknownDeviceError: no device has that name.
@@ -84,11 +84,11 @@ def open_device(name: str, *, on_wait: Callable[[str], None] = lambda _: None) -
     if name not in _files() and (board := find_paired(name)):
         return open_board(board, on_wait=on_wait)
     match device_profile(name):
-        case LocalProfile(runtime=runtime, accelerator=accelerator, target=target):
-            artifacts = _artifacts_for(runtime, target)
-            return LocalAgent(name, runtime=runtime, accelerator=accelerator, artifacts=artifacts)
+        case LocalProfile() as profile:
+            return ReconnectingDevice(_starter_of(name, profile), on_wait=on_wait)
         case AgentProfile(address=address, runtime=runtime):
-            return AgentDevice(name, TcpEndpoint(address.host, address.port), runtime=runtime)
+            endpoint = TcpEndpoint(address.host, address.port)
+            return ReconnectingDevice(_connector_to(name, endpoint, runtime), on_wait=on_wait)
         case SimulatorProfile(settings=settings):
             from metanas_simulators import make_simulator  # noqa: PLC0415 - only when asked for
 
@@ -124,11 +124,7 @@ def open_board(board: PairedDevice, *, on_wait: Callable[[str], None] = lambda _
         VersionMismatchError: its agent speaks another major version of the protocol.
     """
     runtime, artifacts = _work_of(board)
-    name, endpoint = name_of(board), PairedEndpoint(board)
-
-    def connect(session: str) -> Device:
-        return AgentDevice(name, endpoint, runtime=runtime, artifacts=artifacts, session=session)
-
+    connect = _connector_to(name_of(board), PairedEndpoint(board), runtime, artifacts)
     return ReconnectingDevice(connect, on_wait=on_wait)
 
 
@@ -136,6 +132,27 @@ def name_of(board: PairedDevice) -> str:
     """What to call a paired board: its name, with the start of its id where another bears it."""
     namesakes = [device for device in paired_devices() if device.name == board.name]
     return board.name if len(namesakes) == 1 else f"{board.name}@{board.id[:8]}"
+
+
+def _connector_to(
+    name: str, endpoint: Endpoint, runtime: str, artifacts: ArtifactSource | None = None
+) -> Callable[[str], Device]:
+    def connect(session: str) -> Device:
+        return AgentDevice(name, endpoint, runtime=runtime, artifacts=artifacts, session=session)
+
+    return connect
+
+
+def _starter_of(name: str, profile: LocalProfile) -> Callable[[str], Device]:
+    """Starts an agent of our own, anew if that was killed; it knows no earlier session."""
+    artifacts = _artifacts_for(profile.runtime, profile.target)
+
+    def start(_session: str) -> Device:
+        return LocalAgent(
+            name, runtime=profile.runtime, accelerator=profile.accelerator, artifacts=artifacts
+        )
+
+    return start
 
 
 def _work_of(board: PairedDevice) -> tuple[str, ArtifactSource | None]:

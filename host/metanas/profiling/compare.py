@@ -21,14 +21,15 @@ class RowChange(NamedTuple):
         before_ms: median in the first table.
         after_ms: median in the second.
         change: relative, such as 0.1 for 10% slower; infinite where it was 0 before.
-        clear: whether the 95% intervals of the medians do not touch.
+        beyond_noise: whether the 95% intervals of the medians do not touch, even when each is
+            widened by the spread of its table's sentinel.
     """
 
     key: str
     before_ms: float
     after_ms: float
     change: float
-    clear: bool
+    beyond_noise: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,18 @@ class TableDiff:
         changes: of every layer that both have, in the first table's order.
         removed: keys that only the first has.
         added: keys that only the second has.
+        spreads: of the sentinels of both, 0 for one that was not watched.
     """
 
     changes: tuple[RowChange, ...]
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    spreads: tuple[float, float]
 
     @property
-    def clear(self) -> tuple[RowChange, ...]:
-        """Changes beyond both intervals, the largest first."""
-        found = (change for change in self.changes if change.clear)
+    def beyond_noise(self) -> tuple[RowChange, ...]:
+        """Changes that noise does not explain, the largest first."""
+        found = (change for change in self.changes if change.beyond_noise)
         return tuple(sorted(found, key=lambda change: abs(change.change), reverse=True))
 
     @property
@@ -72,23 +75,31 @@ class Merged(NamedTuple):
 def diff(before: LatencyTable, after: LatencyTable) -> TableDiff:
     """Compare two tables, of one device at two times or of two devices.
 
+    A row's interval says how sure its median is while it was timed, and the sentinel's spread how
+    much the device drifted from row to row; a change beyond noise is beyond both.
+
     Raises:
         TableMismatchError: they were timed with different method versions.
     """
     _check_same("method", before.shared("method"), after.shared("method"))
+    spreads = (_spread(before), _spread(after))
     return TableDiff(
         changes=tuple(
-            _change(row, after.rows[key]) for key, row in before.rows.items() if key in after.rows
+            _change(row, after.rows[key], spreads)
+            for key, row in before.rows.items()
+            if key in after.rows
         ),
         removed=tuple(key for key in before.rows if key not in after.rows),
         added=tuple(key for key in after.rows if key not in before.rows),
+        spreads=spreads,
     )
 
 
 def merge(first: LatencyTable, second: LatencyTable) -> Merged:
     """Put the rows of two tables of one device into one, such as those of two spaces.
 
-    The header keeps the timer settings that both have in common, and the worse sentinel.
+    The header keeps the timer settings that both have in common, and the worse sentinel. A
+    calibration is of one table's sums, so the union has none.
 
     Raises:
         TableMismatchError: they are of different devices, sources, runtimes or method versions.
@@ -105,10 +116,19 @@ def merge(first: LatencyTable, second: LatencyTable) -> Merged:
     for key, row in second.rows.items():
         rows[key] = min(rows.get(key, row), row, key=_doubt)
     conflicts = tuple(key for key, row in first.rows.items() if second.rows.get(key, row) != row)
-    return Merged(LatencyTable(_merged_header(first.header, second.header), rows), conflicts)
+    header = _merged_header(first.header, second.header)
+    left_out = {**first.header.left_out, **second.header.left_out}
+    header = replace(header, left_out={k: why for k, why in left_out.items() if k not in rows})
+    return Merged(LatencyTable(header, rows), conflicts)
 
 
-def _change(before: Measurement, after: Measurement) -> RowChange:
+def _spread(table: LatencyTable) -> float:
+    return table.header.sentinel.spread if table.header.sentinel else 0.0
+
+
+def _change(before: Measurement, after: Measurement, spreads: tuple[float, float]) -> RowChange:
+    low_before, high_before = _widened(before, spreads[0])
+    low_after, high_after = _widened(after, spreads[1])
     difference = after.median_ms - before.median_ms
     from_nothing = math.inf if difference else 0.0
     return RowChange(
@@ -116,12 +136,17 @@ def _change(before: Measurement, after: Measurement) -> RowChange:
         before_ms=before.median_ms,
         after_ms=after.median_ms,
         change=difference / before.median_ms if before.median_ms else from_nothing,
-        clear=after.low_ms > before.high_ms or after.high_ms < before.low_ms,
+        beyond_noise=low_after > high_before or high_after < low_before,
     )
 
 
-def _doubt(row: Measurement) -> tuple[bool, float]:
-    return (row.verdict == "throttled", row.relative_interval)
+def _widened(row: Measurement, spread: float) -> tuple[float, float]:
+    """The 95% interval of the median, with what the device may have drifted meanwhile."""
+    return row.low_ms - spread * row.median_ms, row.high_ms + spread * row.median_ms
+
+
+def _doubt(row: Measurement) -> tuple[bool, bool, float]:
+    return (row.verdict == "throttled", row.source == "estimated", row.relative_interval)
 
 
 def _merged_header(first: TableHeader, second: TableHeader) -> TableHeader:
@@ -129,7 +154,10 @@ def _merged_header(first: TableHeader, second: TableHeader) -> TableHeader:
     common = {name: value for name, value in first.timer.items() if second.timer.get(name) == value}
     sentinels = [header.sentinel for header in (first, second) if header.sentinel]
     worse = max(sentinels, key=lambda sentinel: sentinel.spread, default=None)
-    return replace(second, spaces=spaces, timer=common, sentinel=worse)
+    left_out = first.left_out | second.left_out
+    return replace(
+        second, spaces=spaces, timer=common, sentinel=worse, calibration=None, left_out=left_out
+    )
 
 
 def _check_same(what: str, first: Scalar | None, second: Scalar | None) -> None:

@@ -12,7 +12,7 @@ slow alike. Two things help:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ def best(choices: Sequence[Candidate]) -> Measurement:
     return min(choices, key=lambda choice: choice.rank).row
 
 
-def doubtful(found: dict[str, list[Candidate]], *, rounds: int) -> list[str]:
+def doubtful(found: Mapping[str, Sequence[Candidate]], *, rounds: int) -> list[str]:
     """Keys that need timings beyond the usual rounds, the worst first."""
     doubts = {
         key: _doubt(choices)
@@ -95,20 +95,29 @@ def _doubt(choices: Sequence[Candidate]) -> tuple[int, float]:
 
 
 def summarise(timings: Sequence[Timing]) -> Sentinel | None:
-    """How the sentinel fared, None where it was never timed."""
-    times = _sentinel_ms(timings)
-    if not len(times):
+    """How the sentinel fared, None where it was never timed; throttled timings do not count."""
+    rows = _sentinel_rows(timings)
+    if not rows:
         return None
-    key = next(timing.row.key for timing in timings if timing.purpose == "sentinel")
+    times = _believable_ms(rows)
     p10, median, p90 = (float(f"{value:.6g}") for value in np.percentile(times, (10, 50, 90)))
-    return Sentinel(key, len(times), median, p10, p90)
+    return Sentinel(rows[0].key, len(times), median, p10, p90)
 
 
 def _off(timings: Sequence[Timing]) -> list[bool]:
-    times = _sentinel_ms(timings)
-    middle = np.median(times) if len(times) else 0.0
-    return [bool(abs(time - middle) > TOLERANCE * middle) for time in times]
+    rows = _sentinel_rows(timings)
+    middle = np.median(_believable_ms(rows)) if rows else 0.0
+    return [
+        row.verdict == "throttled" or bool(abs(row.median_ms - middle) > TOLERANCE * middle)
+        for row in rows
+    ]
 
 
-def _sentinel_ms(timings: Sequence[Timing]) -> list[float]:
-    return [timing.row.median_ms for timing in timings if timing.purpose == "sentinel"]
+def _believable_ms(rows: Sequence[Measurement]) -> list[float]:
+    """Times of those that were not throttled, or of all where all were."""
+    cool = [row.median_ms for row in rows if row.verdict != "throttled"]
+    return cool or [row.median_ms for row in rows]
+
+
+def _sentinel_rows(timings: Sequence[Timing]) -> list[Measurement]:
+    return [timing.row for timing in timings if timing.purpose == "sentinel"]

@@ -6,19 +6,17 @@ known. So a kill at any instant loses at most the row in flight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from metanas.errors import InvalidMeasurementError, TableError, TableMismatchError
+from metanas.errors import InvalidMeasurementError, TableError
 from metanas.files import append_json_line, read_json_lines
+from metanas.profiling.making import Making, check_same_making
 from metanas_agent.measurement import Measurement
 
 Purpose = Literal["row", "sentinel"]
-
-Making = dict[str, Any]
-"""How a sweep or a table is made: device, runtimes, method, space and timer, as plain values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,12 @@ class Journal:
             self.fresh = _read_head(path, lines[0], making)
             self.timings = [_timing(path, line, at) for at, line in enumerate(lines[1:], 2)]
 
+    @property
+    def sentinel(self) -> str:
+        """The sentinel's key, empty where none was timed yet."""
+        keys = (timing.row.key for timing in self.timings if timing.purpose == "sentinel")
+        return next(keys, "")
+
     def add(self, timing: Timing) -> None:
         """Write one timing through to the disk."""
         if not self._begun:
@@ -67,8 +71,13 @@ class Journal:
         self.timings.append(timing)
 
     def remove(self) -> None:
-        """Forget it: its table is written."""
+        """Forget it: its table is written and has all that can be had."""
         self.path.unlink(missing_ok=True)
+
+
+def journal_path(table: Path) -> Path:
+    """Where the journal of a table's sweep lies."""
+    return table.with_name(f"{table.name}.journal.jsonl")
 
 
 def open_journal(path: Path, making: Making, *, fresh: bool) -> Journal:
@@ -86,27 +95,9 @@ def open_journal(path: Path, making: Making, *, fresh: bool) -> Journal:
     else:
         if journal.fresh or not fresh:
             return journal
-    path.unlink(missing_ok=True)
+    if path.exists():
+        os.truncate(path, 0)  # not removed: it is the sweep's lock too
     return Journal(path, making, fresh=True)
-
-
-def check_same_making(path: Path, theirs: Making, ours: Making) -> None:
-    """Refuse to go on from a file that was made in another way.
-
-    Raises:
-        TableMismatchError: names what differs.
-    """
-    there, here = dict(_flat(theirs)), dict(_flat(ours))
-    differences = [
-        f"{name} was {there.get(name, 'not set')}, now {here.get(name, 'not set')}"
-        for name in dict.fromkeys((*there, *here))
-        if there.get(name) != here.get(name)
-    ]
-    if differences:
-        raise TableMismatchError(
-            f"{path} was made in another way: {'; '.join(differences)}",
-            hint="use the same settings to go on, --fresh to start over, or another --out",
-        )
 
 
 def _read_head(path: Path, line: object, making: Making) -> bool:
@@ -130,11 +121,3 @@ def _timing(path: Path, line: object, number: int) -> Timing:
 
 def _broken(path: Path, what: str) -> TableError:
     return TableError(f"{path}: {what}", hint="start over with --fresh")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -29,12 +29,20 @@ def shipped_folder() -> Path:
     return profiles_folder() / "tables"
 
 
-def table_name(device: str, space: SearchSpace[Any], source: str, *, batch: int = 1) -> str:
+def table_name(
+    device: str,
+    space: SearchSpace[Any],
+    source: str,
+    *,
+    batch: int = 1,
+    cache: str = "warm",
+    threads: int = 1,
+) -> str:
     """A file name such as `local-vgg9-1x28x28-5way.measured.tsv`.
 
     Settings of the space that are not its defaults are named too, as in
     `local-vgg9-1x28x28-5way-downsampling-strided.measured.tsv`, and so is a batch of more than
-    one image.
+    one image, a cold cache, and more than one thread.
     """
     defaults = make_space(space.name, input_shape=space.input_shape, ways=space.ways).settings
     switches = [
@@ -42,6 +50,10 @@ def table_name(device: str, space: SearchSpace[Any], source: str, *, batch: int 
     ]
     if batch > 1:
         switches.append(f"batch-{batch}")
+    if cache != "warm":
+        switches.append(cache)
+    if threads > 1:
+        switches.append(f"threads-{threads}")
     shape = "x".join(map(str, space.input_shape))
     name = "-".join([device, space.name, shape, f"{space.ways}way", *switches])
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.{source}{SUFFIX}"

@@ -1,60 +1,50 @@
 """Sweep: time every layer of a space on a device, and write the table.
 
-journal = timings so far (a killed sweep goes on from here)
-while a round lacks rows, then while doubtful rows may be timed again:
-    time: sentinel, a window of rows in random order, sentinel
-write the best timing of each row as the table, remove the journal
+hold the journal, which has the timings so far (a killed sweep goes on from here)
+while the plan asks for rows and the budget is not spent:
+    time: sentinel, a window of rows, sentinel, a window of rows, ...
+write the best timing of each row as the table; remove the journal if nothing is left to do
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from metanas.devices.device import Device, DeviceDescription
-from metanas.errors import DeviceError
-from metanas.profiling.drift import best, candidates, choose_sentinel, doubtful, summarise
-from metanas.profiling.journal import (
-    Journal,
+from metanas.devices.device import Device
+from metanas.errors import MeasurementFailedError
+from metanas.profiling.asking import Asking
+from metanas.profiling.drift import best, candidates, summarise
+from metanas.profiling.journal import Journal, journal_path, open_journal
+from metanas.profiling.lock import exclusive
+from metanas.profiling.making import (
     Making,
-    Purpose,
-    Timing,
     check_same_making,
-    open_journal,
+    making_of,
+    making_of_table,
+    plain_settings,
 )
-from metanas.profiling.table import CALL, LatencyTable, Scalar, TableHeader, rounded
+from metanas.profiling.order import by_need, expected_shares, shuffled
+from metanas.profiling.plan import Plan
+from metanas.profiling.sweep_run import SweepProgress, SweepRun
+from metanas.profiling.table import CALL, LatencyTable, Sentinel, TableHeader
 from metanas.profiling.table_file import read_table, write_table
 from metanas.provenance import provenance
 from metanas.spaces import SearchSpace
 from metanas_agent.layers import LayerSpec
-from metanas_agent.measurement import METHOD_VERSION, Measurement
+from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
 
-BATCH = 100
-"""Rows that the device is asked for at once."""
+OVER_BUDGET = "budget"
+"""Why a row is left out that the budget did not reach."""
 
-WINDOW = 10
-"""Rows between two timings of the sentinel: what disturbs a device may last a tenth of a second."""
-
-AGAIN_SHARE = 0.2
-"""At most this share of the rows is timed again behind the rounds."""
-
-
-class SweepProgress(NamedTuple):
-    """What a sweep has done so far.
-
-    Args:
-        done: timings of rows made, those of an earlier, killed sweep included.
-        total: timings to make, as far as known.
-        row: the timing just made, None at the start.
-    """
-
-    done: int
-    total: int
-    row: Measurement | None
+NOT_ASKED = "not asked for"
+"""Why a row is left out that is not among those that were asked for."""
 
 
 def profile(
@@ -66,178 +56,129 @@ def profile(
     rounds: int = 2,
     seed: int = 0,
     fresh: bool = False,
+    budget_s: float | None = None,
+    only: Collection[LayerSpec] | None = None,
     on_progress: Callable[[SweepProgress], None] = lambda _: None,
 ) -> LatencyTable:
     """Time every layer of the space, and an empty graph, and write the table.
 
-    A sweep that was killed goes on from its journal. Where `out` already holds the table, only
-    rows that were throttled are timed again; with all rows there, the table is just read.
+    A sweep that was killed, or whose budget was spent, goes on from its journal. Where `out`
+    already holds a table, only rows that it lacks, or that were throttled, are timed; with all
+    rows there, it is just read. What could not be timed is named in the header's `left_out`.
 
     Args:
         device: what to time them on.
         space: whose layers to time.
         settings: of the timer.
         out: path of the table; the journal lies beside it.
-        rounds: how often each row is timed; the fastest timing is kept.
-        seed: of the order of the rows. They are timed in random order, so that a slow drift of
-            the device falls on small and large layers alike.
+        rounds: how often each row is timed (once, if it is computed); the fastest is kept.
+        seed: of the order of the rows.
         fresh: start over, whatever `out` and its journal hold; a killed fresh sweep goes on.
-        on_progress: called at the start and for every row.
+        budget_s: stop asking after so many seconds of this call, but not before one row; rows
+            are then timed in the order in which a search needs them.
+        only: ask for these of the layers alone; rows that are there already stay.
+        on_progress: called at the start, for every row, and while the sweep rests.
 
     Raises:
+        TableBusyError: another sweep is at work on `out`.
         TableMismatchError: the table or journal there was made in another way; it stays as it was.
         TableError: the table or journal there is broken.
         DeviceError: the device went away, or answered something else than was asked.
-        MeasurementFailedError: a layer could not be timed.
+        MeasurementFailedError: no layer could be timed, or the sentinel not any more.
     """
+    end_s = math.inf if budget_s is None else time.monotonic() + budget_s
     description = device.describe()
-    making = _making(description, space, settings)
-    journal = open_journal(out.with_name(f"{out.name}.journal.jsonl"), making, fresh=fresh)
-    earlier = None if journal.fresh else _read_earlier(out, making)
-    sweep = _Sweep(
-        device,
-        space.all_layers,
-        settings,
-        runtimes=description.runtimes,
-        journal=journal,
-        earlier=earlier.rows if earlier else {},
-        rounds=1 if description.source == "simulated" else rounds,
-        seed=seed,
-    )
-    on_progress(sweep.progress(None))
-    while keys := sweep.next_batch():
-        for row in sweep.time(keys):
-            on_progress(sweep.progress(row))
-    if earlier and not journal.timings:
-        journal.remove()
-        return earlier
-    table = LatencyTable(
-        TableHeader(
+    making = making_of(description, space.settings, settings)
+    path = journal_path(out)
+    with exclusive(path):
+        journal = open_journal(path, making, fresh=fresh)
+        earlier = None if journal.fresh else _read_earlier(out, making)
+        layers = {layer.key: layer for layer in (CALL, *space.all_layers)}
+        asking = Asking(device, layers, settings, journal=journal, runtimes=description.runtimes)
+
+        def wanted(layer: LayerSpec) -> bool:
+            return only is None or layer in only
+
+        plan = _plan(
+            [layer for layer in _unsettled(layers, journal, earlier) if wanted(layer)],
+            space if budget_s is not None else None,
+            rounds=1 if description.source == "simulated" else rounds,
+            seed=seed,
+        )
+        run = SweepRun(plan, asking, journal, end_s=end_s, on_progress=on_progress)
+        finished = run.time_all()
+        if earlier and not journal.timings:
+            return earlier
+        rows = _rows(layers, journal, earlier)
+        header = TableHeader(
             device=description,
             spaces=({**space.settings},),
-            timer=_plain(settings),
-            sentinel=summarise(journal.timings),
+            timer=plain_settings(settings),
+            sentinel=_sentinel(rows, journal, earlier),
             made=provenance(seed=seed),
-        ),
-        sweep.rows(),
-    )
-    write_table(table, out)
-    journal.remove()
-    return table
-
-
-class _Sweep:
-    """The rows there are, and which come next; all of it follows from the journal."""
-
-    def __init__(
-        self,
-        device: Device,
-        layers: Sequence[LayerSpec],
-        settings: TimerSettings,
-        *,
-        runtimes: Collection[str],
-        journal: Journal,
-        earlier: Mapping[str, Measurement],
-        rounds: int,
-        seed: int,
-    ) -> None:
-        self.device = device
-        self.settings = settings
-        self.runtimes = runtimes
-        self.journal = journal
-        self.earlier = {k: row for k, row in earlier.items() if row.verdict != "throttled"}
-        self.sentinel = choose_sentinel(layers)
-        self.layers = {layer.key: layer for layer in (CALL, *layers)}
-        plan = [key for key in self.layers if key not in self.earlier]
-        rng = np.random.default_rng(seed)
-        self.rounds = [[plan[place] for place in rng.permutation(len(plan))] for _ in range(rounds)]
-        self.total = len(plan) * rounds
-        self.most = self.total + int(AGAIN_SHARE * len(plan))
-        self.timed = sum(timing.purpose == "row" for timing in journal.timings)
-
-    def next_batch(self) -> list[str]:
-        """Keys to time next: those that a round lacks, then doubtful ones, then none."""
-        found = candidates(self.journal.timings)
-        for number, plan in enumerate(self.rounds):
-            if missing := [key for key in plan if len(found.get(key, ())) <= number]:
-                return missing[:BATCH]
-        again = doubtful(found, rounds=len(self.rounds))[: max(self.most - self.timed, 0)]
-        self.total = self.timed + len(again)
-        return again[:BATCH]
-
-    def time(self, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Time one batch, each timing journaled before it is yielded."""
-        asked: list[tuple[Purpose, LayerSpec]] = [("sentinel", self.sentinel)]
-        for start in range(0, len(keys), WINDOW):
-            asked += [("row", self.layers[key]) for key in keys[start : start + WINDOW]]
-            asked.append(("sentinel", self.sentinel))
-        answers = self.device.measure([layer for _, layer in asked], self.settings)
-        for purpose, layer in asked:
-            row = next(answers, None)
-            if row is None or row.key != layer.key:
-                raise DeviceError(
-                    f"{self.device.name} was asked for {layer.key} and answered "
-                    f"{row.key if row else 'nothing'}",
-                    hint="does the agent there have the same version as this host?",
-                )
-            if row.runtime not in self.runtimes:
-                raise DeviceError(
-                    f"{self.device.name} measured with {row.runtime}, which it did not name among "
-                    "its runtimes when the sweep began",
-                    hint="something may have killed its test process there; try again",
-                )
-            self.journal.add(Timing(purpose, rounded(row)))
-            if purpose == "row":
-                self.timed += 1
-                yield row
-        next(answers, None)  # there is no more, which ends the job: the device is free again
-
-    def progress(self, row: Measurement | None) -> SweepProgress:
-        """How far it is."""
-        return SweepProgress(self.timed, self.total, row)
-
-    def rows(self) -> dict[str, Measurement]:
-        """The best timing of each row, in the order of the space."""
-        found = {key: best(choices) for key, choices in candidates(self.journal.timings).items()}
-        return {key: found.get(key) or self.earlier[key] for key in self.layers}
+            left_out={
+                key: asking.failures.get(key, [OVER_BUDGET if wanted(layer) else NOT_ASKED])[-1]
+                for key, layer in layers.items()
+                if key not in rows
+            },
+        )
+        if not rows:
+            raise MeasurementFailedError(
+                f"{device.name} could time no layer: {next(iter(header.left_out.values()))}",
+                hint="metanas-profile doctor says what the device lacks",
+            )
+        table = LatencyTable(header, rows)
+        write_table(table, out)
+        if finished:
+            journal.remove()
+        return table
 
 
 def _read_earlier(path: Path, making: Making) -> LatencyTable | None:
     if not path.exists():
         return None
     table = read_table(path)
-    header = table.header
-    space = header.spaces[0] if len(header.spaces) == 1 else {}
-    theirs = _made(header.device, space, header.timer, table.shared("method"))
-    check_same_making(path, theirs, making)
+    check_same_making(path, making_of_table(table), making)
     return table
 
 
-def _making(
-    description: DeviceDescription, space: SearchSpace[Any], settings: TimerSettings
-) -> Making:
-    return _made(description, space.settings, _plain(settings), METHOD_VERSION)
+def _unsettled(
+    layers: Mapping[str, LayerSpec], journal: Journal, earlier: LatencyTable | None
+) -> list[LayerSpec]:
+    """What the table lacks, or has throttled, or what the journal is at work on."""
+    begun = {timing.row.key for timing in journal.timings if timing.purpose == "row"}
+    rows = earlier.rows if earlier else {}
+    settled = {key for key, row in rows.items() if row.verdict != "throttled"} - begun
+    return [layer for key, layer in layers.items() if key not in settled]
 
 
-def _made(
-    device: DeviceDescription,
-    space: Mapping[str, Scalar],
-    timer: Mapping[str, Scalar],
-    method: Scalar | None,
-) -> Making:
-    return {
-        "device": {
-            "name": device.name,
-            "machine": device.machine,
-            "processor": device.processor,
-            "source": device.source,
-            "runtimes": device.runtimes,
-        },
-        "method": method,
-        "space": dict(space),
-        "timer": dict(timer),
-    }
+def _plan(
+    layers: list[LayerSpec], needed_by: SearchSpace[Any] | None, *, rounds: int, seed: int
+) -> Plan:
+    rng = np.random.default_rng(seed)
+    if needed_by is None:
+        return Plan([shuffled(layers, rng) for _ in range(rounds)])
+    needs = expected_shares(needed_by)
+    return Plan([by_need(layers, needs, rng) for _ in range(rounds)])
 
 
-def _plain(settings: TimerSettings) -> dict[str, Scalar]:
-    return {name: value for name, value in settings.to_dict().items() if value is not None}
+def _rows(
+    layers: Mapping[str, LayerSpec], journal: Journal, earlier: LatencyTable | None
+) -> dict[str, Measurement]:
+    """The best timing of each row that has one, in the order of the space."""
+    found = dict(earlier.rows) if earlier else {}
+    for key, choices in candidates(journal.timings).items():
+        found[key] = best(choices)
+    return {key: found[key] for key in layers if key in found}
+
+
+def _sentinel(
+    rows: Mapping[str, Measurement], journal: Journal, earlier: LatencyTable | None
+) -> Sentinel | None:
+    """Of the journal; the worse one, where rows of an earlier sweep are kept."""
+    ours = summarise(journal.timings)
+    theirs = earlier.header.sentinel if earlier else None
+    begun = {timing.row.key for timing in journal.timings if timing.purpose == "row"}
+    if ours and theirs and rows.keys() - begun:
+        return max(ours, theirs, key=lambda sentinel: sentinel.spread)
+    return ours or theirs

@@ -4,6 +4,9 @@ Calling a runtime costs something by itself, and a layer timed alone pays that p
 while a network pays it once. So the table also holds an empty graph, and a network is predicted as
 
     empty + sum over its layers of max(layer - empty, 0)
+
+A table that was calibrated with whole networks carries a line, `scale × sum + offset_ms`, and its
+predictions are calibrated; `uncalibrated` is the table without it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from metanas.devices.device import DeviceDescription
 from metanas.errors import MissingRowsError, TableMismatchError
+from metanas.profiling.calibration import Calibration
 from metanas.spaces import Genes, SearchSpace
 from metanas_agent.layers import EmptyLayer, LayerSpec
 from metanas_agent.measurement import Measurement
@@ -67,6 +71,9 @@ class TableHeader:
         timer: settings of the timer.
         sentinel: how much the device drifted, None if that was not watched.
         made: command, version, seed, machine and time.
+        calibration: what whole networks said of the table's sums, None where none were measured.
+        left_out: layers of the spaces that have no row, by key, and why: `budget`, or how timing
+            them failed.
     """
 
     device: DeviceDescription
@@ -74,6 +81,8 @@ class TableHeader:
     timer: dict[str, Scalar]
     sentinel: Sentinel | None
     made: dict[str, str | int]
+    calibration: Calibration | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Interval(NamedTuple):
@@ -115,6 +124,8 @@ class LatencyTable:
     def __post_init__(self) -> None:
         for name in SHARED_FIELDS:
             values = {getattr(row, name) for row in self.rows.values()}
+            if name == "source":  # estimates stand beside what is measured, and say so
+                values.discard("estimated")
             if len(values) > 1:
                 raise TableMismatchError(
                     f"rows of one table differ in {name}: {', '.join(sorted(map(str, values)))}",
@@ -129,7 +140,12 @@ class LatencyTable:
     __hash__ = None  # type: ignore[assignment]
 
     def shared(self, name: str) -> Scalar | None:
-        """The value of one of `SHARED_FIELDS`, None in a table without rows."""
+        """The value of one of `SHARED_FIELDS`, None in a table without rows.
+
+        The source is `estimated` as soon as one row is.
+        """
+        if name == "source" and any(row.source == "estimated" for row in self.rows.values()):
+            return "estimated"
         for row in self.rows.values():
             value: Scalar = getattr(row, name)
             return value
@@ -147,17 +163,22 @@ class LatencyTable:
         return row
 
     @property
+    def uncalibrated(self) -> LatencyTable:
+        """The same rows, whose plain sums are the predictions."""
+        return LatencyTable(replace(self.header, calibration=None), self.rows)
+
+    @property
     def call_ms(self) -> float:
-        """What a call of the runtime costs by itself: each network pays it once."""
-        return self.row(CALL).median_ms
+        """What each network pays once: the call of the runtime, and what calibration adds."""
+        return self._scale * self.row(CALL).median_ms + self._offset_ms
 
     def layer_ms(self, layer: LayerSpec) -> float:
-        """What a layer adds to a network: its median without the call of the runtime.
+        """What a layer adds to a network: its median without the call of the runtime, scaled.
 
         Raises:
             MissingRowsError: the table has no row of it, or none of the call.
         """
-        return max(self.row(layer).median_ms - self.row(CALL).median_ms, 0.0)
+        return self._scale * max(self.row(layer).median_ms - self.row(CALL).median_ms, 0.0)
 
     def latency_ms(self, space: SearchSpace[Any], genes: Genes) -> NDArray[np.float64]:
         """Predicted latency of many architectures, shape (architectures,).
@@ -171,13 +192,17 @@ class LatencyTable:
         """Bounds of `latency_ms`, as if every row were off in the same direction at once.
 
         That is wider than adding the errors as independent ones would be, since what disturbs a
-        device disturbs many rows alike.
+        device disturbs many rows alike. A calibrated table's are wider by the worst error that
+        was seen on a whole network.
 
         Raises:
             MissingRowsError: the table lacks a layer of one of them.
         """
+        calibration = self.header.calibration
+        error = calibration.worst_error if calibration else 0.0
         return Interval(
-            self._predict(space, genes, "low_ms"), self._predict(space, genes, "high_ms")
+            np.maximum(self._predict(space, genes, "low_ms") * (1 - error), 0.0),
+            self._predict(space, genes, "high_ms") * (1 + error),
         )
 
     def costs_ms(self, space: SearchSpace[Any]) -> NDArray[np.float64]:
@@ -188,7 +213,7 @@ class LatencyTable:
         """
         if missing := self.missing(space.all_layers):
             raise self._missing(missing)
-        return self._align(space).median_ms.copy()
+        return self._scale * self._align(space).median_ms
 
     def missing(self, layers: Sequence[LayerSpec]) -> list[str]:
         """Keys among these layers, and the call's, that have no row that can be used."""
@@ -196,10 +221,18 @@ class LatencyTable:
 
     def _predict(self, space: SearchSpace[Any], genes: Genes, which: str) -> NDArray[np.float64]:
         call_ms: float = getattr(self.row(CALL), which)
-        latency_ms = call_ms + space.sum_over_layers(genes, getattr(self._align(space), which))
-        if np.isnan(latency_ms).any():
+        sums_ms = call_ms + space.sum_over_layers(genes, getattr(self._align(space), which))
+        if np.isnan(sums_ms).any():
             raise self._missing_of(space, genes)
-        return latency_ms
+        return np.maximum(self._scale * sums_ms + self._offset_ms, 0.0)
+
+    @property
+    def _scale(self) -> float:
+        return self.header.calibration.scale if self.header.calibration else 1.0
+
+    @property
+    def _offset_ms(self) -> float:
+        return self.header.calibration.offset_ms if self.header.calibration else 0.0
 
     def _align(self, space: SearchSpace[Any]) -> _Columns:
         """Each layer's own time, aligned to `space.all_layers` once."""

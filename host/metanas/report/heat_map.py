@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from statistics import median
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -13,77 +12,96 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from metanas.profiling.table import LatencyTable
+from metanas.errors import TableError
+from metanas.files import replacing
+from metanas.profiling import Grid, LatencyTable, grids
 from metanas.report import svg, wording
-from metanas_agent.layers import ConvLayer, parse_layer
-
-_Size = tuple[int, int]
-_Channels = tuple[int, int]
-_Panel = dict[_Channels, float]
-"""(channels in, channels out) to the median latency over activations, in ms."""
 
 _SHORTEST_MS = 1e-6
 _COLOURS = mpl.colormaps["viridis"].resampled(40)  # few enough for a bar of vectors
+_DOTS_PER_INCH = 150
 
 
 def heat_map(table: LatencyTable) -> str:
-    """One panel a map size and kernel; empty text if the table holds no convolution."""
+    """One panel a map size and kind of layer, as SVG; empty text if there is none to draw.
+
+    Convolutions and sums are drawn; classifiers are few, and small beside them.
+    """
     panels = _panels(table)
     if not panels:
         return ""
-    sizes = sorted({size for size, _ in panels}, reverse=True)
-    kernels = sorted({kernel for _, kernel in panels})
-    times = [ms for panel in panels.values() for ms in panel.values()]
-    lowest, highest = max(min(times), _SHORTEST_MS), max(*times, 2 * _SHORTEST_MS)
-    norm = LogNorm(lowest, max(highest, lowest * 1.01))
     with svg.chart_style():
-        figure = Figure(figsize=(2.0 * len(sizes) + 1, 1.75 * len(kernels) + 0.6))
-        grid = figure.subplots(len(kernels), len(sizes), squeeze=False)
-        for row, kernel in zip(grid, kernels, strict=True):
-            for axes, size in zip(row, sizes, strict=True):
-                _draw(axes, panels.get((size, kernel), {}), norm)
-                axes.set_title(f"{size[0]}x{size[1]}, kernel {kernel}")
-        for axes in grid[-1]:
-            axes.set_xlabel("channels out")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("channels in")
-        colours = ScalarMappable(norm, _COLOURS)
-        bar = figure.colorbar(colours, ax=grid, label="median latency (ms)", pad=0.01, aspect=40)
-        bar.formatter = FuncFormatter(lambda ms, _: f"{ms:g}")
-        bar.outline.set_visible(False)
+        times = _times_ms(panels)
         return svg.to_svg(
-            figure,
+            _figure(panels),
             name="table",
-            label=f"Heat map of the median latency of {len(times)} convolutions, from "
+            label=f"Heat map of the median latency of {len(times)} kinds of layers, from "
             f"{wording.milliseconds(min(times))} to {wording.milliseconds(max(times))}",
         )
 
 
-def _panels(table: LatencyTable) -> dict[tuple[_Size, int], _Panel]:
-    found: dict[tuple[_Size, int], dict[_Channels, list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for key, row in table.rows.items():
-        layer = parse_layer(key)
-        if isinstance(layer, ConvLayer):
-            panel = found[(layer.height, layer.width), layer.kernel]
-            panel[layer.in_channels, layer.out_channels].append(row.median_ms)
-    return {
-        place: {channels: median(times) for channels, times in panel.items()}
-        for place, panel in found.items()
-    }
+def write_heat_map(table: LatencyTable, path: Path) -> None:
+    """The same as a PNG file.
+
+    Raises:
+        TableError: there is nothing to draw.
+    """
+    panels = _panels(table)
+    if not panels:
+        raise TableError(
+            f"the table of {table.header.device.name} has no convolutions and no sums to draw",
+            hint="metanas-profile show without --png shows what it has",
+        )
+    with svg.chart_style(), replacing(path) as part:
+        _figure(panels).savefig(part, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
 
 
-def _draw(axes: Axes, panel: _Panel, norm: LogNorm) -> None:
-    if not panel:
-        axes.set_visible(False)
-        return
-    inputs = sorted({channels for channels, _ in panel})
-    outputs = sorted({channels for _, channels in panel})
-    cells = np.array([[panel.get((i, o), np.nan) for o in outputs] for i in inputs])
+def _panels(table: LatencyTable) -> list[Grid]:
+    return [grid for grid in grids(table) if grid.kind != "head"]
+
+
+def _times_ms(panels: list[Grid]) -> list[float]:
+    return [ms for panel in panels for ms in panel.cells.values()]
+
+
+def _figure(panels: list[Grid]) -> Figure:
+    """A row of panels for each kind of layer, a column for each size of map."""
+    sizes = sorted({panel.side for panel in panels}, reverse=True)
+    kinds = sorted({_kind(panel) for panel in panels})
+    found = {(_kind(panel), panel.side): panel for panel in panels}
+    times = _times_ms(panels)
+    lowest, highest = max(min(times), _SHORTEST_MS), max(*times, 2 * _SHORTEST_MS)
+    norm = LogNorm(lowest, max(highest, lowest * 1.01))
+    figure = Figure(figsize=(2.0 * len(sizes) + 1, 1.75 * len(kinds) + 0.6))
+    all_axes = figure.subplots(len(kinds), len(sizes), squeeze=False)
+    for kind, row in zip(kinds, all_axes, strict=True):
+        for size, axes in zip(sizes, row, strict=True):
+            if panel := found.get((kind, size)):
+                _draw(axes, panel, norm)
+            else:
+                axes.set_visible(False)
+    colours = ScalarMappable(norm, _COLOURS)
+    bar = figure.colorbar(colours, ax=all_axes, label="median latency (ms)", pad=0.01, aspect=40)
+    bar.formatter = FuncFormatter(lambda ms, _: f"{ms:g}")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _kind(panel: Grid) -> tuple[str, str]:
+    return panel.kind, panel.switches
+
+
+def _draw(axes: Axes, panel: Grid, norm: LogNorm) -> None:
+    rows, columns = panel.rows, panel.columns
+    cells = np.array([[panel.cells.get((i, o), np.nan) for o in columns] for i in rows])
     axes.pcolormesh(np.clip(cells, _SHORTEST_MS, None), norm=norm, cmap=_COLOURS, linewidth=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=7)
-    axes.set_xticks(np.arange(len(outputs)) + 0.5, [str(channels) for channels in outputs])
-    axes.set_yticks(np.arange(len(inputs)) + 0.5, [str(channels) for channels in inputs])
+    tilt = 90 if any(isinstance(label, str) for label in columns) else 0
+    axes.set_xticks(np.arange(len(columns)) + 0.5, map(str, columns), rotation=tilt)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [str(label) for label in rows])
+    height, width = panel.side
+    axes.set_title(f"{panel.kind}, {height}x{width}")
+    axes.set_ylabel(panel.axes[0])
+    axes.set_xlabel(panel.axes[1])

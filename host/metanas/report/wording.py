@@ -9,6 +9,13 @@ SPACE = "\xa0"
 
 _MICROSECOND = 1e-3
 
+_COST_AXES = {
+    "macs": "MACs",
+    "params": "parameters",
+    "size_bytes": "size (bytes)",
+    "memory_bytes": "memory (bytes)",
+}
+
 
 def milliseconds(value: float) -> str:
     """Three significant digits: `0.0123 ms`, `1.20 ms`, `123 ms`; `<0.001 ms` below that."""
@@ -46,4 +53,4 @@ def cost_axis(cost: str) -> str:
     """`predicted latency on pi0 (ms)` for `latency_ms[pi0]`; `MACs` for `macs`."""
     if device := latency_device(cost):
         return f"predicted latency on {device} (ms)"
-    return {"macs": "MACs", "params": "parameters", "size_bytes": "size (bytes)"}.get(cost, cost)
+    return _COST_AXES.get(cost, cost)

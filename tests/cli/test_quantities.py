@@ -1,0 +1,43 @@
+from contextlib import suppress
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanas.cli.quantities import duration_s, share
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("0.5s", 0.5), ("007m", 420)]
+)
+def test_durations(text, seconds):
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "m", "-1s", "10 m", "10M", "1e3s", "0s", "1d", "\u0661s"]
+)
+def test_what_is_no_duration(text):
+    with pytest.raises(typer.BadParameter, match="write 90s, 10m or 2h"):
+        duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1%", 0.01), ("0.01", 0.01), (".5", 0.5), ("2.5%", 0.025), ("99%", 0.99)]
+)
+def test_shares(text, number):
+    assert share(text) == pytest.approx(number)
+
+
+@pytest.mark.parametrize("text", ["", "%", "0", "1", "0%", "100%", "-1%", "1 %", "nan", "1.", "."])
+def test_what_is_no_share(text):
+    with pytest.raises(typer.BadParameter, match="write 1% or"):
+        share(text)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_read_or_refused(text):
+    for read in (duration_s, share):
+        with suppress(typer.BadParameter):
+            assert read(text) > 0

@@ -1,0 +1,104 @@
+"""`metanas-profile` show, export and diff, on a table that a simulator made."""
+
+import csv
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from metanas.cli import profile as command
+from metanas.profiling import read_table
+
+NAME = "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
+
+
+def ended(patch, *arguments):
+    """The exit code of the command."""
+    patch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exited:
+        command.main()
+    return exited.value.code
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments):
+        code = ended(monkeypatch, *arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--out", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        assert ended(patch, *arguments) == 0
+    return folder / NAME
+
+
+def test_exports_csv_and_parquet(run, table, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra")
+    rows = len(read_table(table).rows)
+    files = (tmp_path / "rows.csv", tmp_path / "rows.parquet")
+    code, out, err = run("export", table, "--csv", files[0], "--parquet", files[1])
+    assert (code, out) == (0, "")
+    assert f"{rows} rows: {files[0]} and {files[1]}" in err
+    with files[0].open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == rows
+    assert parquet.read_table(files[1]).num_rows == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "say what to write"),
+        (["--csv", "{}/file/rows.csv"], 1, "{}/file"),
+        (["--csv", "{}"], 1, "Is a directory"),
+    ],
+)
+def test_export_that_cannot_be_is_one_clear_message(run, table, tmp_path, arguments, code, said):
+    (tmp_path / "file").touch()
+    filled = [argument.format(tmp_path) for argument in arguments]
+    ended_with, out, err = run("export", table, *filled)
+    assert (ended_with, out) == (code, "")
+    assert said.format(tmp_path) in err
+    assert "Traceback" not in err
+
+
+def test_shows_a_picture_too(run, table, tmp_path):
+    code, _, err = run("show", table, "--png", tmp_path / "table.png")
+    assert code == 0
+    assert "3x3 convolution at 9x9, stride 1, pool 2" in err
+    with Image.open(tmp_path / "table.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_json_knows_memory_and_size_of_each_layer(run, table):
+    code, out, _ = run("show", table, "--json")
+    assert code == 0
+    layers = {row["layer"]: row for row in json.loads(out)["measurements"]}
+    row = layers["conv/1x9x9/c16/k3/s1/relu/p2/float32"]
+    assert row["size_bytes"] == 4 * 16 * (9 + 3)
+    # The convolution's output, and the larger of its input and of what pooling leaves of it.
+    assert row["memory_bytes"] == row["size_bytes"] + 4 * 16 * (9 * 9 + 5 * 5)
+
+
+def test_says_what_is_more_than_noise(run, table, tmp_path):
+    lines = table.read_text().splitlines()
+    place = next(at for at, line in enumerate(lines) if line.startswith("conv/"))
+    key, *cells = lines[place].split("\t")
+    slower = [str(2 * float(cell)) for cell in cells[:5]]
+    lines[place] = "\t".join([key, *slower, *cells[5:]])
+    (tmp_path / "after.tsv").write_text("\n".join(lines))
+    code, out, _ = run("diff", table, tmp_path / "after.tsv", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [change["key"] for change in found["beyond_noise"]] == [key]
+    assert found["sentinel_spreads"] == [0, 0]
