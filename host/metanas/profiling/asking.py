@@ -16,8 +16,8 @@ from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
 
-BATCH = 100
-"""Rows that the device is asked for at once."""
+BATCH = 500
+"""Rows that the device is asked for at once: each time, a process has to start there."""
 
 WINDOW = 10
 """Rows between two timings of the sentinel: what disturbs a device may last a tenth of a second."""
