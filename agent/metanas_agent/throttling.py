@@ -17,7 +17,8 @@ def slowed(before: SystemState, after: SystemState) -> str:
     """Why a row timed between two states is not the machine's own time; empty where it is.
 
     The firmware says so, an x86 processor counted it, the kernel lowered the highest clock
-    allowed, the clock fell, or it is below what it should be when nothing may lower it.
+    allowed, or the clock is below what it should be when nothing may lower it. A governor that
+    saves power lowers it at any time, and turbo clocks come and go: those say nothing.
     """
     bits = ((before.throttled or 0) | (after.throttled or 0)) & THROTTLED_NOW
     if bits:
@@ -25,10 +26,9 @@ def slowed(before: SystemState, after: SystemState) -> str:
     times = after.throttle_count - before.throttle_count
     if times > 0:
         return f"the processor slowed itself down, {times} times by its count"
-    for name, of in (("highest clock allowed", "clock_limit_mhz"), ("clock", "clock_mhz")):
-        was, now = getattr(before, of), getattr(after, of)
-        if was and now is not None and now < _CLEARLY * was:
-            return f"the {name} fell from {was:.0f} to {now:.0f} MHz"
+    was, now = before.clock_limit_mhz, after.clock_limit_mhz
+    if was and now is not None and now < _CLEARLY * was:
+        return f"the highest clock allowed fell from {was:.0f} to {now:.0f} MHz"
     full = min(filter(None, (after.clock_full_mhz, after.clock_limit_mhz)), default=None)
     if full is None or after.clock_mhz is None or after.governor != "performance":
         return ""

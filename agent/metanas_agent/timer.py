@@ -24,7 +24,7 @@ _LOOKS = 8  # look at the samples when there are an 8th more: each look is a cha
 _LARGEST_BATCH = 65_536
 _MOST_CORES = 65_536
 _LONGEST_BUDGET_MS = 3_600_000.0
-_LEFT_OUT = {"batch": 1, "cache": "warm", "threads": 1}  # at these values, which are protocol 1's
+_LEFT_OUT = {"batch": 1, "cache": "warm", "energy": False, "threads": 1}  # at these: protocol 1's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class TimerSettings:
         batch: images in one call; its time is that of them all.
         cache: one of `CACHES`; "cold" empties the processor's caches before each call.
         threads: how many of the runtime's threads share the work.
+        energy: whether to measure a call's energy too, where the device can tell; each row then
+            takes some 15 ms more, as the counters move in steps of a millisecond.
 
     Raises:
         InvalidSettingsError: a value is out of range.
@@ -60,6 +62,7 @@ class TimerSettings:
     batch: int = 1
     cache: str = "warm"
     threads: int = 1
+    energy: bool = False
 
     def __post_init__(self) -> None:
         in_range = {
@@ -73,6 +76,7 @@ class TimerSettings:
             "batch": type(self.batch) is int and 1 <= self.batch <= _LARGEST_BATCH,
             "cache": self.cache in CACHES,
             "threads": type(self.threads) is int and 1 <= self.threads <= _MOST_CORES,
+            "energy": type(self.energy) is bool,
         }
         for name, good in in_range.items():
             if not good:

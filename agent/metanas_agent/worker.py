@@ -139,7 +139,7 @@ def _prepare(request: Measure | RunModel, setup: Setup) -> _Bench:
         system,
         Sentinel(runtime.sentinel()),
         source="emulated" if system.emulated() else "measured",
-        energy=system.energy_counter(settings.core) if on_cpu else None,
+        energy=system.energy_counter(settings.core) if settings.energy and on_cpu else None,
         fill_caches=_cache_filler(settings, system),
     )
     return _Bench(runtime, system, gauge)

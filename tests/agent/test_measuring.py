@@ -95,23 +95,24 @@ def test_a_row_says_what_it_is():
     assert measure(System(None, None), source="emulated").source == "emulated"
 
 
-class Clock(System):
-    """A core whose clock is read as it is told."""
+class Limit(System):
+    """A core whose highest clock allowed is read as it is told."""
 
-    def __init__(self, *clocks_mhz):
-        super().__init__(*[0] * len(clocks_mhz))
-        self._clocks_mhz = list(clocks_mhz)
+    def __init__(self, *limits_mhz):
+        super().__init__(*[0] * len(limits_mhz))
+        self._limits_mhz = list(limits_mhz)
 
     def state(self, core=None):
-        return replace(super().state(core), clock_mhz=self._clocks_mhz.pop(0), governor="ondemand")
+        limit_mhz = self._limits_mhz.pop(0)
+        return replace(super().state(core), clock_limit_mhz=limit_mhz, governor="ondemand")
 
 
-def test_a_row_over_which_the_clock_fell_is_throttled():
-    row = measure(Clock(1500.0, 1000.0, 1000.0, 600.0))
+def test_a_row_over_which_the_clock_was_lowered_is_throttled():
+    row = measure(Limit(1500.0, 1000.0, 1000.0, 600.0))
     assert row.verdict == "throttled"
-    assert row.reason == "the clock fell from 1000 to 600 MHz"
+    assert row.reason == "the highest clock allowed fell from 1000 to 600 MHz"
     assert row.governor == "ondemand"
-    assert measure(Clock(1500.0, 1000.0, 1000.0, 1000.0)).verdict == "trusted"
+    assert measure(Limit(1500.0, 1000.0, 1000.0, 1000.0)).verdict == "trusted"
 
 
 class Counter:

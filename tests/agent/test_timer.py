@@ -184,6 +184,7 @@ def test_quantiles_are_in_order(durations):
         {"cache": None},
         {"threads": 0},
         {"threads": 1.0},
+        {"energy": 1},
     ],
 )
 def test_settings_out_of_range_are_refused(bad):
@@ -192,7 +193,7 @@ def test_settings_out_of_range_are_refused(bad):
 
 
 def test_settings_are_plain_values():
-    settings = TimerSettings(batch=8, cache="cold", threads=2)
+    settings = TimerSettings(batch=8, cache="cold", threads=2, energy=True)
     assert TimerSettings.from_dict(settings.to_dict()) == settings
 
 

@@ -81,6 +81,7 @@ settings = st.builds(
     batch=st.integers(1, 1000),
     cache=st.sampled_from(CACHES),
     threads=st.integers(1, 64),
+    energy=st.booleans(),
 )
 findings = st.builds(
     Finding,
