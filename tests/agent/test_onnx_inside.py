@@ -1,5 +1,3 @@
-import tempfile
-
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -7,7 +5,7 @@ import pytest
 
 from metanas.spaces import make_space
 from metanas_agent.layers import ACTIVATIONS, AddLayer, ConvLayer, EmptyLayer, HeadLayer
-from metanas_agent.runtimes import load_runtime
+from metanas_agent.runtimes import load_runtime, onnx_inside
 from metanas_agent.runtimes.onnx_graph import INPUT, OUTPUT, network_model
 from metanas_agent.runtimes.onnx_inside import can_be_cut_out, cut_out
 
@@ -169,7 +167,7 @@ def test_neighbours_are_cut_away():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where temporary files go."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(onnx_inside, "_FOLDER", str(tmp_path))
     return tmp_path
 
 
