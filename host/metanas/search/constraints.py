@@ -75,8 +75,8 @@ class LayerSum:
     fixed: float = 0.0
 
     def of(self, genes: Genes) -> NDArray[np.float64]:
-        """Of each architecture, (architectures,)."""
-        return self.space.sum_over_layers(genes, self.by_layer) + self.fixed
+        """Of each architecture, (architectures,); never negative, as no table's prediction is."""
+        return np.maximum(self.space.sum_over_layers(genes, self.by_layer) + self.fixed, 0.0)
 
     def cheapest(self) -> Genes:
         """The genes with the least of it, (1, genes)."""

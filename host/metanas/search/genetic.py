@@ -86,7 +86,7 @@ class SearchResult:
     Args:
         winner: the finalist with the least loss.
         finalists: all of them, best first.
-        evaluated: every distinct architecture that was evaluated.
+        evaluated: every distinct architecture that was evaluated and keeps within the limits.
     """
 
     winner: Candidate
@@ -294,8 +294,8 @@ class GeneticSearch(Generic[A]):
 
     def _finish(self, group: Group, rounds: list[dict[str, Any]]) -> SearchResult:
         means = self._means(rounds)
-        ranked = sorted(means, key=lambda text: means[text][0])
-        best = self._within(ranked)[: self.settings.finalists]
+        ranked = self._within(sorted(means, key=lambda text: means[text][0]))
+        best = ranked[: self.settings.finalists]
         genes = self.space.encode([self.space.parse(text) for text in best])
         # Tasks that no round has used, so that the winner is not the luckiest.
         final = self._evaluate(group, genes, self.settings.rounds, self.settings.final_tasks)
@@ -304,7 +304,7 @@ class GeneticSearch(Generic[A]):
         )
         by_loss = sorted(outcomes, key=lambda text: outcomes[text][0])
         finalists = self._candidates({text: outcomes[text] for text in by_loss})
-        evaluated = self._candidates(means | outcomes)
+        evaluated = self._candidates({text: means[text] for text in ranked} | outcomes)
         return SearchResult(finalists[0], finalists, evaluated)
 
     def _within(self, texts: list[str]) -> list[str]:
