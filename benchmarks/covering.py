@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metanas.spaces import Genes, SearchSpace
 from metanas_agent.layers import LayerSpec
@@ -55,6 +56,17 @@ def names_of(space: SearchSpace[Any], *genes: Genes) -> list[str]:
     return [str(space.from_genes(row)) for row in np.concatenate(genes)]
 
 
+def first_seen(genes: Genes) -> NDArray[np.intp]:
+    """Places at which a network stands that did not stand before, in order."""
+    return np.sort(np.unique(genes, axis=0, return_index=True)[1])
+
+
+def without(genes: Genes, taken: Genes) -> Genes:
+    """Those that are not among the taken ones, in order."""
+    known = {row.tobytes() for row in taken}
+    return genes[[row.tobytes() not in known for row in genes]]
+
+
 def _cover(space: SearchSpace[Any], taken: Genes, tested: Genes, rng: np.random.Generator) -> Genes:
     """Greedily, from random networks that are not taken: each adds most of what is missing."""
     missing = np.zeros(len(space.all_layers) + 1, bool)
@@ -62,7 +74,7 @@ def _cover(space: SearchSpace[Any], taken: Genes, tested: Genes, rng: np.random.
     missing[-1] = False  # empty slots
     chosen = []
     while missing.any():
-        pool = _without(_distinct(space.sample(POOL, rng)), taken)
+        pool = without(_distinct(space.sample(POOL, rng)), taken)
         indices = space.layer_indices(pool)
         while True:
             gains = missing[indices].sum(axis=1)
@@ -75,11 +87,4 @@ def _cover(space: SearchSpace[Any], taken: Genes, tested: Genes, rng: np.random.
 
 
 def _distinct(genes: Genes) -> Genes:
-    """Each network once, where it comes first."""
-    _, first = np.unique(genes, axis=0, return_index=True)
-    return genes[np.sort(first)]
-
-
-def _without(genes: Genes, taken: Genes) -> Genes:
-    known = {row.tobytes() for row in taken}
-    return genes[[row.tobytes() not in known for row in genes]]
+    return genes[first_seen(genes)]

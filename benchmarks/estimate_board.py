@@ -25,7 +25,7 @@ import numpy as np
 
 from metanas.profiling import CALL, LatencyTable, additivity, read_table
 from metanas.profiling.estimate import Estimator
-from metanas.profiling.fidelity import space_of
+from metanas.profiling.table import space_of
 
 NETWORKS = 300
 

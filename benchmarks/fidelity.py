@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import asdict
 from typing import Any
 
@@ -35,8 +34,9 @@ import numpy as np
 from covering import choose_networks, names_of
 from fidelity_schemes import Results
 from fidelity_tasks import Clock
+from input_shape import input_shape
 from interleaved import Run, time_interleaved
-from metanas.profiling.calibration import FEWEST_NETWORKS, additivity
+from metanas.profiling.fidelity import FEWEST_NETWORKS, additivity
 from metanas.spaces import SPACES, make_space
 from metanas_agent.pinning import pinned
 from metanas_agent.timer import TimerSettings
@@ -71,13 +71,6 @@ def parse_options() -> argparse.Namespace:
     if min(options.networks, options.line_networks) < FEWEST_NETWORKS:
         parser.error(f"--networks and --line-networks are at least {FEWEST_NETWORKS}")
     return options
-
-
-def input_shape(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 1x28x28")
-    channels, height, width = (int(side) for side in text.split("x"))
-    return channels, height, width
 
 
 def report_of(results: Results, run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from covering import Networks, covering_count, layer_keys, names_of
 from interleaved import Run, Times
 from metanas.profiling import CALL
-from metanas.profiling.calibration import FEWEST_NETWORKS, Additivity, additivity, calibrate
+from metanas.profiling.fidelity import FEWEST_NETWORKS, Additivity, additivity, calibrate
 from metanas.spaces import Genes, SearchSpace
 
 STRENGTHS = np.logspace(-4, 2, 25)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from covering import Networks, layer_keys, names_of
 from interleaved import Task, Times
 from metanas.profiling import CALL, network_model
-from metanas.profiling.drift import choose_sentinel
+from metanas.profiling.timings import choose_sentinel
 from metanas.spaces import SearchSpace
 from metanas_agent.layers import parse_layer
 from metanas_agent.runtimes import load_runtime

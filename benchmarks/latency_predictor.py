@@ -29,13 +29,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from covering import first_seen, without
+from input_shape import input_shape
 from metanas.devices import Device, open_device
 from metanas.errors import MetanasError
 from metanas.files import read_json_lines, write_json
 from metanas.profiling import LatencyTable, NetworkTiming, measure_networks, profile
-from metanas.profiling.calibration import calibrate
+from metanas.profiling.fidelity import calibrate
 from metanas.spaces import SPACES, Genes, SearchSpace, make_space
 from metanas_agent.layers import EmptyLayer
 from metanas_agent.runtimes.onnx_graph import layer_model
@@ -66,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="keeps what is measured")
     parser.add_argument("--device", default="local")
     parser.add_argument("--space", choices=list(SPACES), default="vgg9")
-    parser.add_argument("--input", type=parse_shape, default=(3, 84, 84), metavar="CxHxW")
+    parser.add_argument("--input", type=input_shape, default=(3, 84, 84), metavar="CxHxW")
     parser.add_argument("--ways", type=int, default=5)
     parser.add_argument("--smallest", type=int, default=100, help="networks to train on at first")
     parser.add_argument("--largest", type=int, default=3200, help="networks to train on at last")
@@ -81,11 +82,6 @@ def parse_arguments() -> argparse.Namespace:
     if not CALIBRATING_NETWORKS <= arguments.smallest <= arguments.largest:
         parser.error(f"choose {CALIBRATING_NETWORKS} <= --smallest <= --largest")
     return arguments
-
-
-def parse_shape(text: str) -> tuple[int, int, int]:
-    channels, height, width = map(int, text.split("x"))
-    return (channels, height, width)
 
 
 class Stopwatch:
@@ -134,10 +130,9 @@ class Comparison:
         rng = np.random.default_rng(arguments.seed)
         drawn = self.space.sample(20 * arguments.test, rng)
         self.test = drawn[first_seen(drawn)[: arguments.test]]
-        held_out = {row.tobytes() for row in self.test}
         drawn = self.space.sample(20 * (arguments.largest + 1), rng)
         # What is drawn twice is learnt twice, as the space's own draws are, but measured once.
-        self.training = drawn[[row.tobytes() not in held_out for row in drawn]]
+        self.training = without(drawn, self.test)
         self.ends = first_seen(self.training)
 
     def run(self) -> Report:
@@ -242,11 +237,6 @@ class Comparison:
 
     def judge(self, estimator: str, networks: int, time_s: float, predicted_ms: Times) -> Row:
         return judge(estimator, networks, time_s, predicted_ms, self.test_ms)
-
-
-def first_seen(genes: Genes) -> NDArray[np.intp]:
-    """Places at which an architecture stands that did not stand before, in order."""
-    return np.sort(np.unique(genes, axis=0, return_index=True)[1])
 
 
 def medians(timings: Sequence[NetworkTiming]) -> Times:

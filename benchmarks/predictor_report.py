@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.profiling.calibration import additivity
+from metanas.profiling.fidelity import additivity
 
 Times = NDArray[np.float64]
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from input_shape import input_shape
 from metanas.devices import open_device
 from metanas.profiling import CALL, LatencyTable, TableHeader, read_table, write_table
 from metanas.search import Costs
@@ -40,7 +41,7 @@ EVIDENCE: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--input", default="1x28x28")
+    parser.add_argument("--input", type=input_shape, default=(1, 28, 28), metavar="CxHxW")
     parser.add_argument("--architectures", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -48,10 +49,9 @@ def main() -> None:
     print(json.dumps(found, indent=2) if options.json else report(found))
 
 
-def measured(image: str, architectures: int) -> dict[str, Any]:
+def measured(shape: tuple[int, int, int], architectures: int) -> dict[str, Any]:
     """Seconds of each step, first and least."""
-    channels, height, width = map(int, image.split("x"))
-    space = make_space("vgg9", input_shape=(channels, height, width), ways=5)
+    space = make_space("vgg9", input_shape=shape, ways=5)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.tsv"
         write_table(simulated(space), path)

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from metanas.files import read_json_lines
-from metanas.profiling import read_table
-from metanas.profiling.table import CALL
+from metanas.profiling import CALL, read_table
 from support.agent_process import AgentProcess, children
 from support.faulty_link import FaultyLink
 from support.sweeping_host import STOPPED, Layers

@@ -141,7 +141,7 @@ class MissingRowsError(TableError):
 
 
 class TableBusyError(TableError):
-    """Another sweep is at work on the table."""
+    """Another command is at work on the table or its journal."""
 
 
 class TableMismatchError(TableError):

@@ -10,7 +10,7 @@ from metanas.cli import profile as command
 from metanas.devices import profiles_folder
 from metanas.errors import MeasurementFailedError
 from metanas.profiling import diff, read_table
-from metanas.profiling.lock import exclusive
+from metanas.profiling.timings import exclusive
 from metanas_simulators.device import SystolicDevice
 
 ROWS = 2801
@@ -139,7 +139,7 @@ def test_a_second_sweep_of_one_table_is_refused(run, tmp_path):
     with exclusive(tmp_path / f"{NAME}.journal.jsonl"):
         code, out, err = run("--device", "eyeriss", "--out", tmp_path)
     assert (code, out) == (1, "")
-    assert f"another sweep is at work on {tmp_path / NAME}" in err
+    assert f"another command is at work on {tmp_path / NAME}" in err
 
 
 def test_people_read_on_standard_error_only(run, folder):

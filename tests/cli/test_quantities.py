@@ -5,7 +5,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metanas.cli.quantities import duration_s, share
+from metanas.cli.quantities import duration_s, image_shape, share
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,17 @@ def test_shares(text, number):
 def test_what_is_no_share(text):
     with pytest.raises(typer.BadParameter, match="write 1% or"):
         share(text)
+
+
+@pytest.mark.parametrize(("text", "shape"), [("1x28x28", (1, 28, 28)), ("3x84x100", (3, 84, 100))])
+def test_image_shapes(text, shape):
+    assert image_shape(text) == shape
+
+
+@pytest.mark.parametrize("text", ["", "28x28", "0x28x28", "3x84x84x1", "3X84X84", "-1x2x3", "1x2x"])
+def test_what_is_no_image_shape(text):
+    with pytest.raises(typer.BadParameter, match="like 1x28x28"):
+        image_shape(text)
 
 
 @given(st.text(max_size=12))

@@ -54,8 +54,8 @@ def scaled(row, factor, **changes):
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch):
-    monkeypatch.setattr("metanas.profiling.cooling.FIRST_REST_S", 0.001)
-    monkeypatch.setattr("metanas.profiling.cooling.ALL_RESTS_S", 0.004)
+    monkeypatch.setattr("metanas.profiling.timings.cooling.FIRST_REST_S", 0.001)
+    monkeypatch.setattr("metanas.profiling.timings.cooling.ALL_RESTS_S", 0.004)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def no_power_cut(monkeypatch):
 def clock(monkeypatch):
     """A clock that stands still until it is told otherwise, for budgets and rests."""
     clock = Clock()
-    for module in ("sweep", "sweep_run", "cooling"):
+    for module in ("sweep.sweep", "sweep.run", "timings.cooling"):
         monkeypatch.setattr(f"metanas.profiling.{module}.time", clock)
     return clock
 

@@ -13,8 +13,7 @@ import pytest
 from metanas.deploy import Agreement, Network, Prediction, Verification, write_verification
 from metanas.devices.device import DeviceDescription
 from metanas.files import append_json_line, write_bytes, write_json
-from metanas.profiling.table import CALL, LatencyTable, Sentinel, TableHeader
-from metanas.profiling.table_file import write_table
+from metanas.profiling import CALL, LatencyTable, Sentinel, TableHeader, write_table
 from metanas.provenance import provenance
 from metanas.spaces import VGG9Space
 from metanas_agent.layers import LayerSpec

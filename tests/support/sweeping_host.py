@@ -11,7 +11,9 @@ from pathlib import Path
 
 from metanas.devices import AgentDevice, ReconnectingDevice, TcpEndpoint
 from metanas.errors import MetanasError
-from metanas.profiling import asking, journal, plan, profile
+from metanas.profiling import profile
+from metanas.profiling.sweep import asking, plan
+from metanas.profiling.timings import journal
 from metanas_agent.layers import EmptyLayer
 from metanas_agent.timer import TimerSettings
 

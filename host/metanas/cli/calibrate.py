@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from metanas.cli.options import Json
 from metanas.cli.progress import progress_bar
 from metanas.cli.shell import console, print_json, say
 from metanas.devices import open_device
@@ -33,7 +34,7 @@ def calibrate(
         int, typer.Option(min=FEWEST_NETWORKS, help="Random networks to measure.")
     ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of their choice, weights and order.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure whole networks on a table's device, and write a correction into the table.
 

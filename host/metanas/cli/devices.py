@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from metanas.cli.options import Json
 from metanas.cli.shell import console, print_json, printable, say
 from metanas.devices import DeviceEntry, inventory
 
@@ -19,7 +20,7 @@ def devices(
     timeout_s: Annotated[
         float, typer.Option(min=0.1, max=60.0, help="Seconds to listen for agents by mDNS.")
     ] = 2.0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List the devices: this machine, simulators, paired boards, and agents in the network."""
     found = inventory(timeout_s)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metanas.cli.fleet import fleet_names, run_fleet
+from metanas.cli.options import Json
 from metanas.cli.progress import Advance
 from metanas.cli.shell import FAILED, console, print_failure, print_json, printable, say
 from metanas.devices import Device
@@ -26,7 +27,7 @@ def doctor(
             "`all` for every paired board that answers."
         ),
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what on a device could spoil measurements, and the command that mends it.
 

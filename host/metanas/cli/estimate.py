@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from metanas.cli.options import Json
 from metanas.cli.progress import progress_bar
 from metanas.cli.shell import print_json, say
 from metanas.devices import open_device
@@ -22,7 +23,7 @@ from metanas.profiling import (
     write_table,
 )
 from metanas.profiling.estimate import FEWEST_PROBES, Estimator, measure_probes
-from metanas.profiling.fidelity import space_of
+from metanas.profiling.table import space_of
 from metanas_agent.timer import TimerSettings
 
 
@@ -45,7 +46,7 @@ def estimate(
         float, typer.Option(min=1.0, help="Most milliseconds to spend on one timing of a row.")
     ] = 100.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure a few layers of a new device, and estimate its table from those of other devices.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metanas.cli.options import Json
 from metanas.cli.shell import console, print_json, printable
 from metanas.devices import (
     Address,
@@ -46,7 +47,6 @@ AcceptNew = Annotated[
 Python = Annotated[
     str, typer.Option(help="Python on the board, if not its python3: a venv's, say.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _NOT_BOARDS = ("all",)  # what --device takes besides names
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,27 +14,16 @@ from metanas.cli.doctor import doctor
 from metanas.cli.estimate import estimate
 from metanas.cli.export import export
 from metanas.cli.fleet import fleet_names, run_fleet
-from metanas.cli.measured import Measured, show_fleet, show_one, summary
+from metanas.cli.measured import Measured, show_fleet, show_one
+from metanas.cli.options import Json
 from metanas.cli.pairing import agent_file, pair, unpair
 from metanas.cli.progress import Advance, profile_device
-from metanas.cli.quantities import duration_s, share
-from metanas.cli.shell import console, print_json, run_app
-from metanas.cli.table_view import show_diff, show_list, show_table
+from metanas.cli.quantities import duration_s, image_shape, share
+from metanas.cli.shell import run_app
+from metanas.cli.tables import diff, list_tables, merge, show
 from metanas.devices import Device
-from metanas.errors import TableError
-from metanas.profiling import diff as compare
-from metanas.profiling import (
-    find_table,
-    read_header,
-    read_table,
-    records,
-    table_name,
-    tables,
-    user_folder,
-    write_table,
-)
-from metanas.profiling import merge as union
-from metanas.spaces import SPACES, SearchSpace, make_space
+from metanas.profiling import table_name, user_folder
+from metanas.spaces import SPACES, make_space
 from metanas_agent.timer import CACHES, TimerSettings
 
 _EXAMPLES = """Examples:
@@ -70,19 +57,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_SHAPE = re.compile(r"(\d{1,4})x(\d{1,4})x(\d{1,4})", re.ASCII)
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    match = _SHAPE.fullmatch(text)
-    if match is None or "0" in match.groups():
-        raise typer.BadParameter(
-            f"{text!r} is no image shape; write channels x height x width, like 1x28x28"
-        )
-    channels, height, width = map(int, match.groups())
-    return channels, height, width
 
 
 def _space(name: str) -> str:
@@ -181,7 +155,7 @@ def measure(
         raise typer.BadParameter("say which device to measure", param_hint="--device")
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
-    searched = make_space(space, input_shape=_shape(image), ways=ways, **switches)
+    searched = make_space(space, input_shape=image_shape(image), ways=ways, **switches)
     settings = TimerSettings(
         budget_ms=budget_ms,
         interval=share(interval),
@@ -194,7 +168,15 @@ def measure(
 
     def measure_one(opened: Device, advance: Advance) -> Measured:
         started = time.monotonic()
-        path = _path(opened, searched, out, settings)
+        name = table_name(
+            opened.name,
+            searched,
+            opened.describe().source,
+            batch=batch,
+            cache=cache,
+            threads=threads,
+        )
+        path = (out or user_folder()) / name
         table = profile_device(
             opened,
             searched,
@@ -223,108 +205,10 @@ app.command()(export)
 app.command()(pair)
 app.command()(unpair)
 app.command()(agent_file)
-
-
-@app.command(name="list")
-def list_tables(
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to look in; your data folder if not given.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List the tables that there are."""
-    heads: dict[str, dict[str, Any]] = {}
-    for path in tables(*([out] if out else [])):
-        try:
-            heads[str(path)] = read_header(path)
-        except TableError as error:
-            heads[str(path)] = {"error": str(error)}
-    if json:
-        print_json([{"table": path, **head} for path, head in heads.items()])
-    else:
-        show_list(console, heads, out or user_folder())
-
-
-@app.command()
-def show(
-    table: Annotated[str, typer.Argument(help="A path, or the start of a name from `list`.")],
-    png: Annotated[
-        Path | None, typer.Option("--png", help="Draw the heat map into this PNG file too.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Show where a table comes from, how far it can be trusted, and a heat map of its rows."""
-    loaded = read_table(find_table(table))
-    if png:
-        from metanas.report.heat_map import write_heat_map  # noqa: PLC0415 - matplotlib is slow
-
-        write_heat_map(loaded, png)
-    if json:
-        rows = list(records(loaded))
-        print_json({**summary(loaded), "header": asdict(loaded.header), "measurements": rows})
-    else:
-        show_table(console, loaded, heat_map=True)
-
-
-@app.command()
-def diff(
-    before: Annotated[str, typer.Argument(help="A table: path or name.")],
-    after: Annotated[str, typer.Argument(help="The table to compare with it.")],
-    json: Json = False,
-) -> None:
-    """Show which layers became slower or faster by more than noise.
-
-    Noise is each row's 95% interval, widened by how much its table's sentinel varied.
-    """
-    first, second = (read_table(find_table(name)) for name in (before, after))
-    found = compare(first, second)
-    if json:
-        print_json(
-            {
-                "median_change": found.median_change,
-                "beyond_noise": [change._asdict() for change in found.beyond_noise],
-                "sentinel_spreads": found.spreads,
-                "common": len(found.changes),
-                "removed": found.removed,
-                "added": found.added,
-            }
-        )
-    else:
-        show_diff(console, found)
-
-
-@app.command()
-def merge(
-    first: Annotated[str, typer.Argument(help="A table: path or name.")],
-    second: Annotated[str, typer.Argument(help="Another table of the same device.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    json: Json = False,
-) -> None:
-    """Put the rows of two tables of one device into one; the tighter interval wins."""
-    merged = union(*(read_table(find_table(name)) for name in (first, second)))
-    write_table(merged.table, out)
-    if json:
-        print_json({"table": str(out), "conflicts": merged.conflicts, **summary(merged.table)})
-    else:
-        console.print(
-            f"{len(merged.table.rows)} rows; {len(merged.conflicts)} were in both with different "
-            f"values, there the tighter interval was kept: {out}",
-            soft_wrap=True,
-        )
-
-
-def _path(
-    device: Device, space: SearchSpace[Any], out: Path | None, settings: TimerSettings
-) -> Path:
-    name = table_name(
-        device.name,
-        space,
-        device.describe().source,
-        batch=settings.batch,
-        cache=settings.cache,
-        threads=settings.threads,
-    )
-    return (out or user_folder()) / name
+app.command(name="list")(list_tables)
+app.command()(show)
+app.command()(diff)
+app.command()(merge)
 
 
 def main() -> NoReturn:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from metanas.errors import ArchitectureError, MissingRowsError
 from metanas.files import write_text
-from metanas.profiling.table import LatencyTable
+from metanas.profiling import LatencyTable
 from metanas.provenance import provenance
 from metanas.report import wording
 from metanas.report.comparison import ACCURACY_NOTE, comparison

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from metanas.deploy.verification import Verification, read_verification
 from metanas.errors import RunFolderError
-from metanas.profiling.table import LatencyTable
-from metanas.profiling.table_file import read_table
+from metanas.profiling import LatencyTable, read_table
 from metanas.records import from_plain
 from metanas.report.records import (
     FOUND,

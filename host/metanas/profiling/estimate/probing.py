@@ -9,11 +9,8 @@ from pathlib import Path
 from metanas.devices.device import Device
 from metanas.errors import EmulatedTableError
 from metanas.profiling.estimate.table import Estimator, measured_rows
-from metanas.profiling.fidelity import space_of
-from metanas.profiling.store import table_name
-from metanas.profiling.sweep import profile
-from metanas.profiling.sweep_run import SweepProgress
-from metanas.profiling.table import CALL, LatencyTable
+from metanas.profiling.sweep import SweepProgress, profile
+from metanas.profiling.table import CALL, LatencyTable, space_of, table_name
 from metanas_agent.layers import LayerSpec
 from metanas_agent.timer import TimerSettings
 

@@ -1,0 +1,27 @@
+"""How far a table can be trusted: whole networks and the device's pace, beside what it says."""
+
+from metanas.profiling.fidelity.calibration import (
+    FEWEST_NETWORKS,
+    Additivity,
+    CalibrationReport,
+    additivity,
+    calibrate,
+)
+from metanas.profiling.fidelity.comparison import calibrate_table, compare_networks
+from metanas.profiling.fidelity.network_file import network_model
+from metanas.profiling.fidelity.pace import slowdown
+from metanas.profiling.fidelity.whole_networks import NetworkTiming, measure_networks
+
+__all__ = [
+    "FEWEST_NETWORKS",
+    "Additivity",
+    "CalibrationReport",
+    "NetworkTiming",
+    "additivity",
+    "calibrate",
+    "calibrate_table",
+    "compare_networks",
+    "measure_networks",
+    "network_model",
+    "slowdown",
+]

@@ -1,0 +1,47 @@
+"""Timings of a device: kept as soon as they are known, and which of them to believe."""
+
+from metanas.profiling.timings.cooling import Cooling
+from metanas.profiling.timings.drift import (
+    Candidate,
+    best,
+    candidates,
+    choose_sentinel,
+    doubtful,
+    summarise,
+)
+from metanas.profiling.timings.journal import (
+    Journal,
+    Purpose,
+    Timing,
+    journal_path,
+    open_journal,
+)
+from metanas.profiling.timings.lock import exclusive
+from metanas.profiling.timings.making import (
+    Making,
+    check_same_making,
+    making_of,
+    making_of_table,
+    plain_settings,
+)
+
+__all__ = [
+    "Candidate",
+    "Cooling",
+    "Journal",
+    "Making",
+    "Purpose",
+    "Timing",
+    "best",
+    "candidates",
+    "check_same_making",
+    "choose_sentinel",
+    "doubtful",
+    "exclusive",
+    "journal_path",
+    "making_of",
+    "making_of_table",
+    "open_journal",
+    "plain_settings",
+    "summarise",
+]

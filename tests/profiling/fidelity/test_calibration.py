@@ -1,0 +1,93 @@
+"""The line from a table's sums to whole networks, and what is said of it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanas.errors import CalibrationError
+from metanas.profiling.fidelity.calibration import (
+    FEWEST_NETWORKS,
+    additivity,
+    calibrate,
+    kendall_tau,
+)
+
+
+def sums_ms(count=20):
+    return np.random.default_rng(0).uniform(0.1, 5, count)
+
+
+@given(scale=st.floats(0.5, 2), offset_ms=st.floats(0, 0.5))
+def test_a_line_is_found(scale, offset_ms):
+    predicted_ms = sums_ms()
+    report = calibrate(predicted_ms, scale * predicted_ms + offset_ms)
+    line = report.calibration
+    assert line.scale * predicted_ms + line.offset_ms == pytest.approx(
+        scale * predicted_ms + offset_ms, rel=1e-4
+    )
+    assert line.networks == len(predicted_ms)
+    assert report.after.worst_error <= report.before.worst_error + 1e-9
+    assert report.after.tau == 1
+
+
+def test_small_networks_count_as_much_as_large_ones():
+    """In absolute terms the one large network would draw the line to itself."""
+    predicted_ms = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 100.0])
+    measured_ms = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 190.0])
+    line = calibrate(predicted_ms, measured_ms).calibration
+    assert line.scale == pytest.approx(2, rel=0.06)
+    assert abs(line.offset_ms) < 0.02
+
+
+def test_errors_are_of_networks_that_the_line_has_not_seen():
+    rng = np.random.default_rng(1)
+    predicted_ms = sums_ms(6)
+    measured_ms = predicted_ms * 1.2 * rng.uniform(0.9, 1.1, 6)
+    report = calibrate(predicted_ms, measured_ms)
+    line = report.calibration
+    fitted = additivity(line.scale * predicted_ms + line.offset_ms, measured_ms)
+    assert report.after.mean_error > fitted.mean_error
+    assert line.mean_error == pytest.approx(report.after.mean_error, rel=1e-3)
+    assert line.worst_error == pytest.approx(report.after.worst_error, rel=1e-3)
+
+
+def test_a_line_that_does_not_help_is_left_out():
+    predicted_ms = sums_ms(5)
+    noise = np.array([1.01, 0.99, 1.02, 0.98, 1.0])
+    report = calibrate(predicted_ms, predicted_ms * noise)
+    assert (report.calibration.scale, report.calibration.offset_ms) == (1.0, 0.0)
+    assert report.after == report.before
+
+
+def test_additivity_counts():
+    measured_ms = np.array([1.0, 2.0, 4.0, 8.0])
+    found = additivity(measured_ms * [1.0, 1.04, 0.92, 1.2], measured_ms)
+    assert found.bias == pytest.approx(0.04)
+    assert found.mean_error == pytest.approx(0.08)
+    assert found.worst_error == pytest.approx(0.2)
+    assert (found.within_5, found.within_10) == (0.5, 0.75)
+    assert found.tau == 1
+
+
+def test_kendall_tau_against_counting_pairs():
+    rng = np.random.default_rng(2)
+    first, second = rng.permutation(9).astype(float), rng.permutation(9).astype(float)
+    pairs = [(i, j) for i in range(9) for j in range(i)]
+    agree = sum((first[i] < first[j]) == (second[i] < second[j]) for i, j in pairs)
+    assert kendall_tau(first, second) == pytest.approx((2 * agree - len(pairs)) / len(pairs))
+
+
+@pytest.mark.parametrize(
+    ("predicted_ms", "measured_ms", "named"),
+    [
+        (np.ones(FEWEST_NETWORKS - 1), np.ones(FEWEST_NETWORKS - 1), "4 predictions"),
+        (np.ones(6), np.ones(7), "7 measurements"),
+        (np.arange(6.0), np.ones(6), "positive"),
+        (np.ones(6), np.array([1, 1, 1, 1, 1, np.nan]), "positive"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(predicted_ms, measured_ms, named):
+    with pytest.raises(CalibrationError, match=named) as caught:
+        calibrate(predicted_ms, measured_ms)
+    assert caught.value.hint
