@@ -103,6 +103,31 @@ def test_a_budget_leaves_out_what_the_same_command_measures_later(run, tmp_path)
     assert "left out" not in err
 
 
+def test_fresh_within_a_budget_is_refused_where_a_table_would_lose_rows(run, tmp_path):
+    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--out", tmp_path)
+    path = tmp_path / "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
+    assert run(*arguments)[0] == 0
+    before = path.read_bytes()
+    code, _, err = run(*arguments, "--fresh", "--budget", "1m")
+    assert code == 1
+    assert "starting over within a budget could lose" in err
+    assert "leave out --budget" in err
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("*.tsv*")) == [path]
+
+
+def test_energy_is_asked_for_and_a_device_without_is_named(run, tmp_path):
+    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--out", tmp_path)
+    code, _, err = run(*arguments, "--energy")
+    assert code == 0
+    assert "eyeriss does not tell the energy of a call" in err
+    (path,) = tmp_path.glob("*.tsv")
+    assert read_table(path).header.timer["energy"] is True
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert "timer.energy was True, now not set" in err
+
+
 @pytest.mark.parametrize("names", ["eyeriss", "eyeriss,twin"])
 def test_layers_that_cannot_be_timed_are_one_line_and_exit_code_1(
     run, monkeypatch, tmp_path, names
@@ -167,7 +192,8 @@ def test_shows_json(run, folder):
 def test_lists_tables_and_names_broken_ones(run, folder, tmp_path):
     lines = (folder / NAME).read_text().splitlines()
     (tmp_path / "whole.tsv").write_text("\n".join(lines))
-    (tmp_path / "torn.tsv").write_text("\n".join(lines[:2]))
+    head = [line for line in lines if line.startswith("# ")]
+    (tmp_path / "torn.tsv").write_text("\n".join([*head, *lines[len(head) :][:3]]))
     (tmp_path / "other.tsv").write_text("a\tb\n")
     code, out, _ = run("list", "--out", tmp_path, "--json")
     assert code == 0
@@ -248,6 +274,7 @@ def test_refuses_to_merge_tables_of_different_devices(run, folder, tmp_path):
         (["--device", "eyeriss", "--budget-ms", "-3"], 2, "budget-ms"),
         (["--device", "eyeriss", "--budget", "10"], 2, "'10' is no duration; write 90s, 10m"),
         (["--device", "eyeriss", "--interval", "0"], 2, "'0' is no share; write 1% or 0.01"),
+        (["--device", "eyeriss", "--energy", "--cache", "cold"], 2, "energy of calls with a cold"),
         (["--device", "eyeriss", "--cache", "hot"], 2, "'hot'; choose warm or cold"),
         (["--device", "eyeriss", "--threads", "0"], 2, "threads"),
         (["--device", "eyeriss", "--seed", "one"], 2, "seed"),
@@ -291,6 +318,7 @@ def test_help_is_for_strangers(run):
         "--interval",
         "--threads",
         "--device",
+        "--energy",
         "--input",
         "list",
         "show",

@@ -52,6 +52,10 @@ class Measured(NamedTuple):
     def show(self) -> None:
         """For people."""
         say(f"{len(self.table.rows)} rows in {self.seconds} s: {self.path}")
+        if self.table.header.timer.get("energy") and not any(
+            row.energy_mj is not None for row in self.table.rows.values()
+        ):
+            say(f"{self.table.header.device.name} does not tell the energy of a call")
         over_budget = [key for key in self.table.header.left_out if key not in self.failures]
         if over_budget:
             shares = expected_shares(self.space)

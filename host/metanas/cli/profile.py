@@ -138,6 +138,14 @@ def measure(
     threads: Annotated[
         int, typer.Option(min=1, help="Threads that share the work of one call.")
     ] = 1,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy",
+            help="Measure the energy of a call too, where the device can tell; each timing takes "
+            "some 15 ms more.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
@@ -153,6 +161,8 @@ def measure(
         return
     if not device:
         raise typer.BadParameter("say which device to measure", param_hint="--device")
+    if energy and cache == "cold":
+        raise typer.BadParameter("no device tells the energy of calls with a cold cache")
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
     searched = make_space(space, input_shape=image_shape(image), ways=ways, **switches)
@@ -163,6 +173,7 @@ def measure(
         batch=batch,
         cache=cache,
         threads=threads,
+        energy=energy,
     )
     budget_s = duration_s(budget) if budget else None
 

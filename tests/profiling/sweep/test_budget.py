@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from metanas.errors import MissingRowsError
+from metanas.errors import MissingRowsError, TableError
 from metanas.profiling import CALL, OVER_BUDGET, expected_shares, profile, read_table
 from metanas_agent.timer import TimerSettings
 
@@ -125,21 +125,70 @@ def test_killed_within_a_budget_it_loses_nothing(slow_board, space, out, journal
     assert not timed & {key for key in board.asked if key != table.header.sentinel.key}
 
 
+def test_what_is_noisy_when_the_budget_ends_can_be_trusted_later(
+    weathered, device, space, out, clock, scale
+):
+    """The journal has what the device said, not what the first table made of it."""
+
+    def weather(count, row):
+        clock.now_s += 1
+        return scale(row, 1.5) if 14 <= count <= 28 else row
+
+    board = weathered(device, weather=weather)
+    first = profile(board, space, SETTINGS, out, rounds=1, budget_s=40)
+    noisy = {key for key, row in first.rows.items() if row.verdict == "noisy"}
+    assert noisy
+    table = profile(weathered(device), space, SETTINGS, out, rounds=2)
+    assert {row.verdict for row in table.rows.values()} == {"trusted"}
+    clean = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
+    assert table.rows == clean.rows
+
+
 def test_a_budget_for_more_than_all_is_as_none(slow_board, space, out, journal):
     table = profile(slow_board(), space, SETTINGS, out, budget_s=1e6)
     assert table.header.left_out == {}
     assert not journal.exists()
 
 
-def test_fresh_within_a_budget_does_not_look_at_the_old_table(weathered, device, space, out, scale):
-    old = profile(weathered(device), space, SETTINGS, out)
-    board = weathered(device, weather=lambda _, row: scale(row, 2))
-    table = profile(board, space, SETTINGS, out, fresh=True, budget_s=1e-9)
-    assert len(table.rows) == 1
-    again = weathered(device, weather=lambda _, row: scale(row, 2))
-    table = profile(again, space, SETTINGS, out)
-    for key, row in table.rows.items():
-        assert row.median_ms == pytest.approx(2 * old.rows[key].median_ms)
+@pytest.mark.parametrize("finished", [False, True])
+def test_fresh_within_a_budget_replaces_no_table_that_has_more(
+    slow_board, weathered, device, space, out, journal, finished
+):
+    budget_s = 1e6 if finished else 40
+    old = profile(slow_board(), space, SETTINGS, out, budget_s=budget_s)
+    before = [path.read_bytes() for path in (out, journal) if path.exists()]
+    idle = slow_board()
+    with pytest.raises(TableError, match=f"lose {len(old.rows)} rows of .*leave out --budget"):
+        profile(idle, space, SETTINGS, out, fresh=True, budget_s=40)
+    assert idle.asked == []
+    assert [path.read_bytes() for path in (out, journal) if path.exists()] == before
+    assert len(before) == 2 - finished
+    assert profile(weathered(device), space, SETTINGS, out).header.left_out == {}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_killed_fresh_sweep_goes_on_within_a_budget_only_where_nothing_is_lost(
+    slow_board, space, out, fresh
+):
+    profile(slow_board(), space, SETTINGS, out)
+    before = out.read_bytes()
+    with pytest.raises(ConnectionResetError):
+        profile(slow_board(dies_after=30), space, SETTINGS, out, fresh=True)
+    with pytest.raises(TableError, match="starting over within a budget"):
+        profile(slow_board(), space, SETTINGS, out, fresh=fresh, budget_s=40)
+    assert out.read_bytes() == before
+    with pytest.raises(ConnectionResetError):  # each row once, and some twice
+        profile(slow_board(dies_after=100), space, SETTINGS, out, fresh=True)
+    assert profile(slow_board(), space, SETTINGS, out, budget_s=2).header.left_out == {}
+
+
+def test_fresh_within_a_budget_goes_on_from_its_own_table(slow_board, space, out, journal):
+    out.write_text("no table")
+    rows = [
+        len(profile(slow_board(), space, SETTINGS, out, fresh=True, budget_s=40).rows)
+        for _ in range(3)
+    ]
+    assert rows[0] < rows[1] < rows[2]
 
 
 def test_a_simulated_device_keeps_to_the_budget_and_to_one_round(device, space, out):

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from metanas.errors import DeviceError, TableError, TableMismatchError
-from metanas.profiling import CALL, profile, read_table
+from metanas.errors import DeviceError, MeasurementFailedError, TableError, TableMismatchError
+from metanas.profiling import CALL, LatencyTable, profile, read_table
+from metanas.profiling.table import Calibration, write_table
 from metanas_agent.layers import parse_layer
 from metanas_agent.timer import TimerSettings
 from metanas_simulators import make_simulator
@@ -154,6 +155,15 @@ def test_fresh_starts_over(weathered, device, space, out, journal):
     profile(again, space, TimerSettings(budget_ms=5), out, fresh=True)
     assert again.asked == board.asked
     assert read_table(out).header.timer["budget_ms"] == 5
+
+
+def test_fresh_loses_nothing_before_the_device_answers(weathered, device, space, out, journal):
+    with pytest.raises(ConnectionResetError):
+        profile(weathered(device, dies_after=30), space, SETTINGS, out)
+    before = journal.read_bytes()
+    with pytest.raises(ConnectionResetError):
+        profile(weathered(device, dies_after=0), space, SETTINGS, out, fresh=True)
+    assert journal.read_bytes() == before
 
 
 def test_fresh_replaces_a_broken_journal(weathered, device, space, out, journal):
@@ -343,8 +353,70 @@ def test_a_drifted_row_that_has_no_other_timing_is_made_again(weathered, device,
 
     clean = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
     table = profile(weathered(device, weather=weather), space, SETTINGS, out, rounds=1)
-    wrong = [key for key, row in table.rows.items() if row != clean.rows[key]]
+    times = {key: row.median_ms for key, row in clean.rows.items()}
+    wrong = [row for key, row in table.rows.items() if row.median_ms != times[key]]
     assert len(wrong) == BATCH - int(0.2 * len(table.rows))
+    assert {row.verdict for row in wrong} == {"noisy"}
+    assert {row.reason for row in wrong} == {
+        "the sentinel was throttled or off its median around it"
+    }
+    trusted = [row for row in table.rows.values() if row.verdict == "trusted"]
+    assert trusted == [clean.rows[row.key] for row in trusted] != []
+    assert read_table(out) == table
+
+
+def test_rows_whose_timings_never_agree_are_not_trusted(weathered, device, space, out, scale):
+    """More of them than may be timed again, and each timing is tight."""
+    sentinel = profile(weathered(device), space, SETTINGS, out.with_name("clean.tsv"))
+    unsteady = {layer.key for layer in space.all_layers} - {sentinel.header.sentinel.key}
+    seen = Counter()
+
+    def weather(_, row):
+        seen[row.key] += 1
+        return scale(row, 2 - 0.1 * seen[row.key]) if row.key in unsteady else row
+
+    table = profile(weathered(device, weather=weather), space, SETTINGS, out)
+    assert {table.rows[key].verdict for key in unsteady} == {"noisy"}
+    for key in unsteady:
+        apart = 0.1 / (2 - 0.1 * seen[key])
+        assert table.rows[key].reason == f"two timings differ by {apart:.0%}"
+    assert table.rows[CALL.key].verdict == "trusted"
+
+
+def test_an_interval_as_wide_as_was_asked_for_is_trusted(weathered, device, space, out):
+    def weather(_, row):
+        return dataclasses.replace(row, high_ms=1.2 * row.median_ms)
+
+    table = profile(weathered(device, weather=weather), space, TimerSettings(interval=0.2), out)
+    assert {row.verdict for row in table.rows.values()} == {"trusted"}
+
+
+def test_a_calibration_is_kept_as_long_as_the_rows_are(weathered, device, space, out):
+    bad = space.all_layers[7].key
+
+    def fails(layer):
+        if layer.key == bad:
+            raise MeasurementFailedError(f"{bad}: no such kernel")
+
+    first = profile(weathered(device, fails=fails), space, SETTINGS, out)
+    calibration = Calibration(1.1, 0.01, networks=20, mean_error=0.02, worst_error=0.05)
+    header = dataclasses.replace(first.header, calibration=calibration)
+    write_table(LatencyTable(header, first.rows), out)
+    again = profile(weathered(device, fails=fails), space, SETTINGS, out)
+    assert again.rows == first.rows
+    assert again.header.calibration == read_table(out).header.calibration == calibration
+    whole = profile(weathered(device), space, SETTINGS, out)
+    assert bad in whole.rows
+    assert whole.header.calibration is None
+
+
+def test_energy_is_kept_to_six_digits(weathered, device, space, out):
+    def weather(_, row):
+        return dataclasses.replace(row, energy_mj=1.23456789)
+
+    table = profile(weathered(device, weather=weather), space, SETTINGS, out, rounds=1)
+    assert {row.energy_mj for row in table.rows.values()} == {1.23457}
+    assert read_table(out) == table
 
 
 def test_a_batch_is_taken_to_its_end_before_the_next_is_asked_for(weathered, device, space, out):
@@ -377,6 +449,78 @@ def test_a_runtime_that_failed_its_probe_begins_no_sweep(weathered, device, spac
     board = weathered(device, weather=lambda _, row: dataclasses.replace(row, runtime="onnx"))
     with pytest.raises(DeviceError, match=r"measured with onnx.*when the sweep began"):
         profile(board, space, SETTINGS, out)
+    assert not journal.exists()
+
+
+class TwoRuntimes:
+    """A board that could answer with either of its runtimes."""
+
+    def __init__(self, board):
+        self.board = board
+        self.name = board.name
+        self.measure = board.measure
+
+    def describe(self):
+        described = self.board.describe()
+        return dataclasses.replace(described, runtimes={**described.runtimes, "onnx": "1.20"})
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (
+            {"runtime_version": "9"},
+            r"changed in the middle of a sweep: runtime_version was .*now 9",
+        ),
+        ({"runtime": "onnx"}, "runtime was .*, now onnx"),
+        ({"source": "emulated"}, "source was measured, now emulated"),
+        ({"method": 1}, "times by method 1, this host needs rows of method"),
+    ],
+)
+@pytest.mark.parametrize("reconnected", [False, True])
+def test_a_board_that_comes_back_as_another_mixes_no_rows(
+    weathered, device, space, out, journal, change, what, reconnected
+):
+    """As the one that it was, it goes on."""
+
+    def weather(count, row):
+        return dataclasses.replace(row, **change) if reconnected or count > 30 else row
+
+    if reconnected:
+        with pytest.raises(ConnectionResetError):
+            profile(TwoRuntimes(weathered(device, dies_after=30)), space, SETTINGS, out)
+    with pytest.raises(DeviceError, match=what):
+        profile(TwoRuntimes(weathered(device, weather=weather)), space, SETTINGS, out)
+    assert len(journal.read_text().splitlines()) == 1 + 30
+    table = profile(TwoRuntimes(weathered(device)), space, SETTINGS, out)
+    assert table.header.left_out == {}
+    assert read_table(out) == table
+
+
+def test_a_board_with_another_runtime_adds_no_row_to_a_table(
+    weathered, device, space, out, journal
+):
+    hot = space.all_layers[1].key
+
+    def weather(_, row):
+        return dataclasses.replace(row, verdict="throttled") if row.key == hot else row
+
+    profile(weathered(device, weather=weather), space, SETTINGS, out)
+    other = weathered(device, weather=lambda _, row: dataclasses.replace(row, runtime_version="9"))
+    with pytest.raises(DeviceError, match=r"runtime_version was .*, now 9"):
+        profile(other, space, SETTINGS, out)
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize(("method", "side"), [(1, "agent"), (99, "host")])
+def test_rows_of_another_method_say_whom_to_upgrade(
+    weathered, device, space, out, journal, method, side
+):
+    board = weathered(device, weather=lambda _, row: dataclasses.replace(row, method=method))
+    with pytest.raises(DeviceError) as caught:
+        profile(board, space, SETTINGS, out)
+    assert caught.value.hint.startswith(f"upgrade the {side}: ")
+    assert "pip install --upgrade metanas" in caught.value.hint
     assert not journal.exists()
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import cast
 
-from metanas.devices.device import Device
+from metanas.devices.device import Device, DeviceDescription
 from metanas.errors import DeviceError, MeasurementFailedError
 from metanas.profiling.sweep.plan import TRIES
 from metanas.profiling.table import rounded
 from metanas.profiling.timings import Journal, Purpose, Timing, choose_sentinel
 from metanas_agent.layers import LayerSpec
-from metanas_agent.measurement import Measurement
+from metanas_agent.measurement import METHOD_VERSION, Measurement
 from metanas_agent.timer import TimerSettings
 
 BATCH = 500
@@ -25,6 +25,12 @@ _SENTINELS = 3  # layers that may fail as such before the device is said to be u
 
 _LONGEST_REASON = 200
 
+_UPGRADE_AGENT = (
+    "upgrade the agent: metanas-profile pair for a paired board, "
+    "else pip install --upgrade metanas-agent there"
+)
+_UPGRADE_HOST = "upgrade the host: pip install --upgrade metanas"
+
 
 class Asking:
     """Asks one device for the rows of one sweep.
@@ -33,8 +39,9 @@ class Asking:
         device: what is asked.
         layers: all that may be asked for, by key.
         settings: of the timer.
-        journal: takes every answer before anybody sees it.
-        runtimes: what may answer.
+        journal: takes every answer that may stand with the others, before anybody sees it.
+        description: what the device said of itself when the sweep began.
+        like: a row that is kept already, None where there is none.
 
     Attributes:
         failures: by key, why a row failed since it was last timed; one text a failure.
@@ -47,14 +54,16 @@ class Asking:
         settings: TimerSettings,
         *,
         journal: Journal,
-        runtimes: Collection[str],
+        description: DeviceDescription,
+        like: Measurement | None = None,
     ) -> None:
         self.failures: dict[str, list[str]] = {}
         self._device = device
         self._layers = layers
         self._settings = settings
         self._journal = journal
-        self._runtimes = runtimes
+        self._description = description
+        self._like = like or next((timing.row for timing in journal.timings), None)
         self._sentinel = layers[journal.sentinel or choose_sentinel(layers.values()).key]
         self._sentinel_failures: dict[str, int] = {}
 
@@ -78,6 +87,7 @@ class Asking:
                     return
                 timing = Timing(purpose, rounded(self._checked(row, layer)))
                 self._journal.add(timing)
+                self._like = self._like or timing.row
                 (self.failures if purpose == "row" else self._sentinel_failures).pop(
                     layer.key, None
                 )
@@ -98,13 +108,35 @@ class Asking:
                 f"{row.key if row else 'nothing'}",
                 hint="does the agent there have the same version as this host?",
             )
-        if row.runtime not in self._runtimes:
+        if row.method != METHOD_VERSION:
+            raise DeviceError(
+                f"the agent of {self._device.name} times by method {row.method}, this host needs "
+                f"rows of method {METHOD_VERSION}",
+                hint=_UPGRADE_AGENT if row.method < METHOD_VERSION else _UPGRADE_HOST,
+            )
+        if row.runtime not in self._description.runtimes:
             raise DeviceError(
                 f"{self._device.name} measured with {row.runtime}, which it did not name among "
                 "its runtimes when the sweep began",
                 hint="something may have killed its test process there; try again",
             )
+        self._check_like_the_others(row)
         return row
+
+    def _check_like_the_others(self, row: Measurement) -> None:
+        """A device may come back with another runtime; such rows make no table together."""
+        pairs = {"source": (self._description.source, row.source)}
+        for name in ("runtime", "runtime_version") if self._like else ():
+            pairs[name] = (getattr(self._like, name), getattr(row, name))
+        changes = [
+            f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new
+        ]
+        if changes:
+            raise DeviceError(
+                f"{self._device.name} changed in the middle of a sweep: {'; '.join(changes)}",
+                hint="put back what it had and run the same command to go on, "
+                "or start over with --fresh",
+            )
 
     def _note_failure(
         self, purpose: Purpose, layer: LayerSpec, error: MeasurementFailedError

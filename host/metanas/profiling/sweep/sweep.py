@@ -19,6 +19,7 @@ import numpy as np
 from metanas.devices.device import Device
 from metanas.errors import MeasurementFailedError
 from metanas.profiling.sweep.asking import Asking
+from metanas.profiling.sweep.earlier import read_earlier, refuse_to_lose_rows, unsettled
 from metanas.profiling.sweep.order import by_need, expected_shares, shuffled
 from metanas.profiling.sweep.plan import Plan
 from metanas.profiling.sweep.run import SweepProgress, SweepRun
@@ -27,20 +28,15 @@ from metanas.profiling.table import (
     LatencyTable,
     Sentinel,
     TableHeader,
-    read_table,
     write_table,
 )
 from metanas.profiling.timings import (
     Journal,
-    Making,
-    best,
     candidates,
-    check_same_making,
     exclusive,
     journal_path,
+    judged,
     making_of,
-    making_of_table,
-    open_journal,
     plain_settings,
     summarise,
 )
@@ -83,7 +79,8 @@ def profile(
         out: path of the table; the journal lies beside it.
         rounds: how often each row is timed (once, if it is computed); the fastest is kept.
         seed: of the order of the rows.
-        fresh: start over, whatever `out` and its journal hold; a killed fresh sweep goes on.
+        fresh: start over, whatever `out` and its journal hold; a killed fresh sweep goes on. With
+            a budget, only where `out` holds nothing that could be lost.
         budget_s: stop asking after so many seconds of this call, but not before one row; rows
             are then timed in the order in which a search needs them.
         only: ask for these of the layers alone; rows that are there already stay.
@@ -92,7 +89,8 @@ def profile(
     Raises:
         TableBusyError: another sweep is at work on `out`.
         TableMismatchError: the table or journal there was made in another way; it stays as it was.
-        TableError: the table or journal there is broken.
+        TableError: the table or journal there is broken; or it has rows that a fresh sweep within
+            a budget might not have.
         DeviceError: the device went away, or answered something else than was asked.
         MeasurementFailedError: no layer could be timed, or the sentinel not any more.
     """
@@ -101,16 +99,25 @@ def profile(
     making = making_of(description, space.settings, settings)
     path = journal_path(out)
     with exclusive(path):
-        journal = open_journal(path, making, fresh=fresh)
-        earlier = None if journal.fresh else _read_earlier(out, making)
+        journal = Journal(path, making, fresh=fresh)
+        earlier = None if journal.fresh else read_earlier(out, making)
+        if journal.fresh and budget_s is not None:
+            refuse_to_lose_rows(out, journal)
         layers = {layer.key: layer for layer in (CALL, *space.all_layers)}
-        asking = Asking(device, layers, settings, journal=journal, runtimes=description.runtimes)
+        asking = Asking(
+            device,
+            layers,
+            settings,
+            journal=journal,
+            description=description,
+            like=next(iter(earlier.rows.values()), None) if earlier else None,
+        )
 
         def wanted(layer: LayerSpec) -> bool:
             return only is None or layer in only
 
         plan = _plan(
-            [layer for layer in _unsettled(layers, journal, earlier) if wanted(layer)],
+            [layer for layer in unsettled(layers, journal, earlier) if wanted(layer)],
             space if budget_s is not None else None,
             rounds=1 if description.source == "simulated" else rounds,
             seed=seed,
@@ -126,6 +133,7 @@ def profile(
             timer=plain_settings(settings),
             sentinel=_sentinel(rows, journal, earlier),
             made=provenance(seed=seed),
+            calibration=earlier.header.calibration if earlier and earlier.rows == rows else None,
             left_out={
                 key: asking.failures.get(key, [OVER_BUDGET if wanted(layer) else NOT_ASKED])[-1]
                 for key, layer in layers.items()
@@ -144,24 +152,6 @@ def profile(
         return table
 
 
-def _read_earlier(path: Path, making: Making) -> LatencyTable | None:
-    if not path.exists():
-        return None
-    table = read_table(path)
-    check_same_making(path, making_of_table(table), making)
-    return table
-
-
-def _unsettled(
-    layers: Mapping[str, LayerSpec], journal: Journal, earlier: LatencyTable | None
-) -> list[LayerSpec]:
-    """What the table lacks, or has throttled, or what the journal is at work on."""
-    begun = {timing.row.key for timing in journal.timings if timing.purpose == "row"}
-    rows = earlier.rows if earlier else {}
-    settled = {key for key, row in rows.items() if row.verdict != "throttled"} - begun
-    return [layer for key, layer in layers.items() if key not in settled]
-
-
 def _plan(
     layers: list[LayerSpec], needed_by: SearchSpace[Any] | None, *, rounds: int, seed: int
 ) -> Plan:
@@ -175,10 +165,10 @@ def _plan(
 def _rows(
     layers: Mapping[str, LayerSpec], journal: Journal, earlier: LatencyTable | None
 ) -> dict[str, Measurement]:
-    """The best timing of each row that has one, in the order of the space."""
+    """The best timing of each row that has one, with its verdict, in the order of the space."""
     found = dict(earlier.rows) if earlier else {}
     for key, choices in candidates(journal.timings).items():
-        found[key] = best(choices)
+        found[key] = judged(choices)
     return {key: found[key] for key in layers if key in found}
 
 

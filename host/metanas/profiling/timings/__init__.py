@@ -7,6 +7,7 @@ from metanas.profiling.timings.drift import (
     candidates,
     choose_sentinel,
     doubtful,
+    judged,
     summarise,
 )
 from metanas.profiling.timings.journal import (
@@ -14,7 +15,6 @@ from metanas.profiling.timings.journal import (
     Purpose,
     Timing,
     journal_path,
-    open_journal,
 )
 from metanas.profiling.timings.lock import exclusive
 from metanas.profiling.timings.making import (
@@ -39,9 +39,9 @@ __all__ = [
     "doubtful",
     "exclusive",
     "journal_path",
+    "judged",
     "making_of",
     "making_of_table",
-    "open_journal",
     "plain_settings",
     "summarise",
 ]

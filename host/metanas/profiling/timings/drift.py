@@ -8,11 +8,14 @@ slow alike. Two things help:
   own median over the sweep, the timings next to it are *drifted* and give way to others.
 - each row is timed in more than one round, far apart. Of two timings as good as each other the
   faster one is kept, since nothing makes a device faster than it is.
+
+What stays drifted, or two timings that stay apart, cannot be trusted, and is said to be noisy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -70,8 +73,21 @@ def candidates(timings: Sequence[Timing]) -> dict[str, list[Candidate]]:
 
 
 def best(choices: Sequence[Candidate]) -> Measurement:
-    """The timing to keep."""
+    """The timing to keep, as the device answered it."""
     return min(choices, key=lambda choice: choice.rank).row
+
+
+def judged(choices: Sequence[Candidate]) -> Measurement:
+    """The timing to keep; noisy, with a reason, where only the other timings show that it is."""
+    kept = min(choices, key=lambda choice: choice.rank)
+    doubt = ""
+    if kept.drifted:
+        doubt = "the sentinel was throttled or off its median around it"
+    elif (apart := _apart(choices)) > TOLERANCE:
+        doubt = f"two timings differ by {apart:.0%}"
+    if doubt and kept.row.verdict == "trusted":
+        return replace(kept.row, verdict="noisy", reason=doubt)
+    return kept.row
 
 
 def doubtful(found: Mapping[str, Sequence[Candidate]], *, rounds: int) -> list[str]:
@@ -87,11 +103,15 @@ def doubtful(found: Mapping[str, Sequence[Candidate]], *, rounds: int) -> list[s
 
 def _doubt(choices: Sequence[Candidate]) -> tuple[int, float]:
     """The best timing's level, and by which share of itself it may be off."""
-    best, *others = sorted(choices, key=lambda choice: choice.rank)
-    level, fastest_ms = best.rank
-    as_good = [other.row.median_ms for other in others if other.level == level]
-    apart = as_good[0] / fastest_ms - 1 if as_good and fastest_ms else 0.0
-    return (level, max(apart, best.row.relative_interval))
+    kept = min(choices, key=lambda choice: choice.rank)
+    return (kept.level, max(_apart(choices), kept.row.relative_interval))
+
+
+def _apart(choices: Sequence[Candidate]) -> float:
+    """By which share of the fastest the next of the timings as good as it is slower."""
+    level = min(choice.level for choice in choices)
+    times = sorted(choice.row.median_ms for choice in choices if choice.level == level)
+    return times[1] / times[0] - 1 if len(times) > 1 and times[0] else 0.0
 
 
 def summarise(timings: Sequence[Timing]) -> Sentinel | None:

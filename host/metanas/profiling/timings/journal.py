@@ -33,12 +33,13 @@ class Journal:
     Args:
         path: of the file; made by the first timing.
         making: how this sweep is made.
-        fresh: whether the sweep ignores a table that is there already. A journal that exists
-            keeps what it began with.
+        fresh: whether the sweep ignores a table that is there already, and this file unless it
+            was begun so; the first timing then replaces what is in it.
 
     Raises:
-        TableError: the file is broken.
-        TableMismatchError: the file is of a sweep made in another way; it stays as it was.
+        TableError: the file is broken, and not `fresh`.
+        TableMismatchError: the file is of a sweep made in another way, and not `fresh`; it stays
+            as it was.
     """
 
     def __init__(self, path: Path, making: Making, *, fresh: bool = False) -> None:
@@ -46,14 +47,15 @@ class Journal:
         self.making = making
         self.fresh = fresh
         self.timings: list[Timing] = []
+        self._begun = False
         try:
-            lines = read_json_lines(path)
-        except ValueError as error:
-            raise _broken(path, "not lines of JSON") from error
-        self._begun = bool(lines)
-        if lines:
-            self.fresh = _read_head(path, lines[0], making)
-            self.timings = [_timing(path, line, at) for at, line in enumerate(lines[1:], 2)]
+            begun_fresh, timings = _read(path, making)
+        except TableError:
+            if not fresh:
+                raise
+            return
+        if timings is not None and (begun_fresh or not fresh):
+            self.fresh, self.timings, self._begun = begun_fresh, timings, True
 
     @property
     def sentinel(self) -> str:
@@ -65,6 +67,8 @@ class Journal:
         """Write one timing through to the disk."""
         if not self._begun:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                os.truncate(self.path, 0)  # not removed: it is the sweep's lock too
             append_json_line(self.path, {"fresh": self.fresh, "making": self.making})
             self._begun = True
         append_json_line(self.path, {timing.purpose: timing.row.to_dict()})
@@ -80,24 +84,16 @@ def journal_path(table: Path) -> Path:
     return table.with_name(f"{table.name}.journal.jsonl")
 
 
-def open_journal(path: Path, making: Making, *, fresh: bool) -> Journal:
-    """The journal to go on with, or with `fresh` a new one unless it was begun so.
-
-    Raises:
-        TableError: the file is broken, and not `fresh`.
-        TableMismatchError: the file is of a sweep made in another way, and not `fresh`.
-    """
+def _read(path: Path, making: Making) -> tuple[bool, list[Timing] | None]:
+    """Whether the sweep was begun fresh, and its timings; None where nothing was begun."""
     try:
-        journal = Journal(path, making, fresh=fresh)
-    except TableError:
-        if not fresh:
-            raise
-    else:
-        if journal.fresh or not fresh:
-            return journal
-    if path.exists():
-        os.truncate(path, 0)  # not removed: it is the sweep's lock too
-    return Journal(path, making, fresh=True)
+        lines = read_json_lines(path)
+    except ValueError as error:
+        raise _broken(path, "not lines of JSON") from error
+    if not lines:
+        return False, None
+    fresh = _read_head(path, lines[0], making)
+    return fresh, [_timing(path, line, at) for at, line in enumerate(lines[1:], 2)]
 
 
 def _read_head(path: Path, line: object, making: Making) -> bool:
