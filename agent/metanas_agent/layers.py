@@ -367,11 +367,8 @@ def parse_layer(key: str) -> LayerSpec:
     if len(key) > _LONGEST_KEY:
         raise _no_layer(key)
     try:
-        op, shape, *parts = key.split("/")
-        layer, prefixes = _PARTS[op]
-        channels, height, width = map(_number, shape.split("x"))
-        values = [_part(*pair) for pair in zip(prefixes, parts, strict=True)]
-        return layer(channels, height, width, *values)
+        op, shape, *rest = key.split("/", 2)
+        return _PARTS[op][0](*_shape(shape), *_values(op, *rest))
     except (KeyError, ValueError) as error:
         raise _no_layer(key) from error
 
@@ -383,7 +380,18 @@ def _no_layer(key: str) -> InvalidLayerError:
     )
 
 
-@lru_cache(maxsize=4096)  # thousands of keys are made of a few dozen parts
+@lru_cache(maxsize=4096)  # thousands of keys have a few dozen shapes
+def _shape(text: str) -> tuple[int, int, int]:
+    channels, height, width = map(_number, text.split("x"))
+    return (channels, height, width)
+
+
+@lru_cache(maxsize=4096)  # and behind them a hundred different texts
+def _values(op: str, *rest: str) -> tuple[int | str, ...]:
+    parts = rest[0].split("/") if rest else ()
+    return tuple(_part(*pair) for pair in zip(_PARTS[op][1], parts, strict=True))
+
+
 def _part(prefix: str, text: str) -> int | str:
     if not prefix:
         return text
@@ -392,7 +400,6 @@ def _part(prefix: str, text: str) -> int | str:
     return _number(text[len(prefix) :])
 
 
-@lru_cache(maxsize=4096)
 def _number(text: str) -> int:
     """A number that is written as it would be printed."""
     number = int(text)

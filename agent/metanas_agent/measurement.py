@@ -43,7 +43,7 @@ class SystemState:
     throttle_count: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """The latency of one layer or model on one device.
 
@@ -99,7 +99,13 @@ class Measurement:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        for name, possible in _CHECKS:
+        for name, kinds, least in _RANGES:  # in line: tables of thousands are read at a start
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or value is True or value is False:
+                raise self._invalid(name)
+            if value is not None and not least <= value <= _LARGEST:
+                raise self._invalid(name)
+        for name, possible in _TEXTS.items():
             if not possible(getattr(self, name)):
                 raise self._invalid(name)
         if not self.low_ms <= self.median_ms <= self.high_ms:
@@ -148,35 +154,35 @@ class Measurement:
 
 
 _LARGEST = sys.float_info.max
+_FRACTION = (float, int)
+_INTEGER = (int,)
+_UNKNOWN = (type(None),)
 
-
-def _is_number(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= _LARGEST  # type: ignore[arg-type]
-
-
-def _is_amount(value: object) -> bool:
-    return _is_number(value) and value >= 0  # type: ignore[operator]
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _or_none(possible: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or possible(value)
-
-
-_POSSIBLE: dict[tuple[str, ...], Callable[[object], bool]] = {
-    ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms"): _is_amount,
-    ("samples", "repeats", "method"): _is_count,
-    ("key", "runtime", "runtime_version", "reason"): lambda value: isinstance(value, str),
-    ("clock_mhz_before", "clock_mhz_after"): _or_none(_is_number),
-    ("temperature_c_before", "temperature_c_after"): _or_none(_is_number),
-    ("throttled_before", "throttled_after"): _or_none(lambda value: type(value) is int),
-    ("energy_mj",): _or_none(_is_amount),
-    ("governor",): _or_none(lambda value: isinstance(value, str) and bool(value)),
-    ("verdict",): VERDICTS.__contains__,
-    ("source",): SOURCES.__contains__,
+_NUMBERS: dict[tuple[str, ...], tuple[tuple[type, ...], float]] = {
+    ("median_ms", "low_ms", "high_ms", "p10_ms", "p90_ms"): (_FRACTION, 0),
+    ("samples", "repeats", "method"): (_INTEGER, 1),
+    ("clock_mhz_before", "clock_mhz_after"): (_FRACTION + _UNKNOWN, -_LARGEST),
+    ("temperature_c_before", "temperature_c_after"): (_FRACTION + _UNKNOWN, -_LARGEST),
+    ("throttled_before", "throttled_after"): (_INTEGER + _UNKNOWN, -_LARGEST),
+    ("energy_mj",): (_FRACTION + _UNKNOWN, 0),
 }
-_CHECKS = [(name, possible) for names, possible in _POSSIBLE.items() for name in names]
+"""What kinds of numbers these fields hold, and the least of them."""
+
+_RANGES: list[tuple[str, Any, float]] = [
+    (name, *limits) for names, limits in _NUMBERS.items() for name in names
+]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_TEXTS: dict[str, Callable[[object], bool]] = {
+    "key": _is_text,
+    "runtime": _is_text,
+    "runtime_version": _is_text,
+    "reason": _is_text,
+    "governor": lambda value: value is None or (isinstance(value, str) and value != ""),
+    "verdict": VERDICTS.__contains__,
+    "source": SOURCES.__contains__,
+}

@@ -1,6 +1,7 @@
 """`metanas-profile` show, export and diff, on a table that a simulator made."""
 
 import csv
+import dataclasses
 import json
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from metanas.cli import profile as command
-from metanas.profiling import read_table
+from metanas.profiling import Calibration, LatencyTable, read_table, write_table
 
 NAME = "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
 
@@ -60,7 +61,8 @@ def test_exports_csv_and_parquet(run, table, tmp_path):
     [
         ([], 2, "say what to write"),
         (["--csv", "{}/file/rows.csv"], 1, "{}/file"),
-        (["--csv", "{}"], 1, "Is a directory"),
+        (["--csv", "{}"], 1, "Is a directory: {}\n"),
+        (["--parquet", "{}"], 1, "Is a directory: {}\n"),
     ],
 )
 def test_export_that_cannot_be_is_one_clear_message(run, table, tmp_path, arguments, code, said):
@@ -88,6 +90,38 @@ def test_json_knows_memory_and_size_of_each_layer(run, table):
     assert row["size_bytes"] == 4 * 16 * (9 + 3)
     # The convolution's output, and the larger of its input and of what pooling leaves of it.
     assert row["memory_bytes"] == row["size_bytes"] + 4 * 16 * (9 * 9 + 5 * 5)
+
+
+def test_merge_says_that_a_calibration_is_dropped(run, table, tmp_path):
+    loaded = read_table(table)
+    line = Calibration(1.1, 0.0, 20, 0.01, 0.02)
+    header = dataclasses.replace(loaded.header, calibration=line)
+    calibrated, out = tmp_path / "calibrated.tsv", tmp_path / "[union].tsv"
+    write_table(LatencyTable(header, loaded.rows), calibrated)
+    code, _, err = run("merge", table, calibrated, "--out", out)
+    assert code == 0
+    assert f"dropped the calibration of {calibrated}: " in err
+    assert f"{len(loaded.rows)} rows; 0 were in both with different values" in err
+    assert str(out) in err
+    code, _, err = run("merge", table, table, "--out", out)
+    assert code == 0
+    assert "calibration" not in err
+    assert read_table(out).header.made["command"] != loaded.header.made["command"]
+
+
+def test_merge_into_a_folder_names_the_folder(run, table, tmp_path):
+    code, _, err = run("merge", table, table, "--out", tmp_path)
+    assert code == 1
+    assert f"Is a directory: {tmp_path}\n" in err
+
+
+def test_a_table_with_a_broken_section_is_one_clear_message(run, table, tmp_path):
+    broken = tmp_path / "broken.tsv"
+    broken.write_text(table.read_text().replace("# [timer]", "# [clock]", 1))
+    code, out, err = run("show", broken)
+    assert (code, out) == (1, "")
+    assert f"{broken}: the header is broken: there is no [timer]" in err
+    assert run("list", "--out", tmp_path)[0] == 0
 
 
 def test_says_what_is_more_than_noise(run, table, tmp_path):

@@ -20,7 +20,6 @@ from metanas.profiling import (
     calibrate_table,
     find_table,
     read_table,
-    write_table,
 )
 
 
@@ -34,6 +33,9 @@ def calibrate(
         int, typer.Option(min=FEWEST_NETWORKS, help="Random networks to measure.")
     ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of their choice, weights and order.")] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure whole networks on a table's device, and write a correction into the table.
@@ -41,18 +43,19 @@ def calibrate(
     The rows stay as they are. A stopped command goes on where it was when it runs again.
     """
     path = find_table(table)
-    loaded = read_table(path)
-    name = device or loaded.header.device.name
-    with progress_bar(f"calibrate {name}") as advance, closing(open_device(name)) as opened:
-        calibrated, report = calibrate_table(
+    name = device or read_table(path).header.device.name
+    with (
+        progress_bar(f"calibrate {name}") as advance,
+        closing(open_device(name, on_wait=say)) as opened,
+    ):
+        report = calibrate_table(
             opened,
-            loaded,
-            path.with_name(f"{path.name}.networks.jsonl"),
+            path,
             networks=networks,
             seed=seed,
+            fresh=fresh,
             on_progress=lambda done, total: advance(done, total=total),
         )
-    write_table(calibrated, path)
     if json:
         print_json({"table": str(path), **asdict(report)})
     else:
@@ -66,6 +69,8 @@ def _show(report: CalibrationReport) -> None:
     listing.add_row("sums", *_cells(report.before))
     listing.add_row("calibrated", *_cells(report.after))
     console.print(listing)
+    if report.throttled:
+        say(f"{report.throttled} more networks are left out: the device was throttled")
     say(
         f"latency = {line.scale:g} x sum {line.offset_ms:+g} ms, from {line.networks} networks; "
         "calibrated errors are of networks that the line was not fitted to"

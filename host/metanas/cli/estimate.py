@@ -58,7 +58,10 @@ def estimate(
     estimator = Estimator(space, others)
     folder = out or user_folder()
     settings = TimerSettings(budget_ms=budget_ms, seed=seed)
-    with progress_bar(f"probe {device}") as advance, closing(open_device(device)) as opened:
+    with (
+        progress_bar(f"probe {device}") as advance,
+        closing(open_device(device, on_wait=say)) as opened,
+    ):
 
         def observe(progress: SweepProgress) -> None:
             advance(progress.done, total=progress.total, detail=progress.note)

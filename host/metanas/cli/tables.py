@@ -10,7 +10,7 @@ import typer
 
 from metanas.cli.measured import summary
 from metanas.cli.options import Json
-from metanas.cli.shell import console, print_json
+from metanas.cli.shell import console, print_json, say
 from metanas.cli.table_view import show_diff, show_list, show_table
 from metanas.errors import TableError
 from metanas.profiling import diff as compare
@@ -97,14 +97,24 @@ def merge(
     out: Annotated[Path, typer.Option(help="File to write.")],
     json: Json = False,
 ) -> None:
-    """Put the rows of two tables of one device into one; the tighter interval wins."""
-    merged = union(*(read_table(find_table(name)) for name in (first, second)))
+    """Put the rows of two tables of one device into one.
+
+    Of two rows of one layer the one to trust more is kept: not throttled, measured rather than
+    estimated, not noisy, the tighter interval, in this order.
+    """
+    paths = [find_table(name) for name in (first, second)]
+    loaded = [read_table(path) for path in paths]
+    merged = union(*loaded)
     write_table(merged.table, out)
+    calibrated = [
+        str(path) for path, table in zip(paths, loaded, strict=True) if table.header.calibration
+    ]
+    if calibrated:
+        say(f"dropped the calibration of {' and '.join(calibrated)}: it is of that table's sums")
     if json:
         print_json({"table": str(out), "conflicts": merged.conflicts, **summary(merged.table)})
     else:
-        console.print(
+        say(
             f"{len(merged.table.rows)} rows; {len(merged.conflicts)} were in both with different "
-            f"values, there the tighter interval was kept: {out}",
-            soft_wrap=True,
+            f"values, there the row to trust more was kept: {out}"
         )

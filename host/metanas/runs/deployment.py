@@ -23,6 +23,7 @@ from metanas.devices import Device
 from metanas.files import write_bytes
 from metanas.meta import adapted_weights, norms_at, support_statistics
 from metanas.profiling import LatencyTable, slowdown
+from metanas.profiling.table import timer_of
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import load_trained, trained_architecture
 from metanas.spaces import SearchSpace
@@ -116,6 +117,15 @@ def verify_on(
     The table's sentinel is timed between the runs, so that a device that is slower than when its
     table was made is not mistaken for a wrong table.
 
+    Args:
+        device: where to run it.
+        folder: with a trained network of that name.
+        table: of the device.
+        timer: how long and how surely to time; all else is as the table's rows were timed.
+        name: `found`, or another training's.
+        tasks: number of test tasks.
+        observer: called with the number of tasks done so far.
+
     Raises:
         ExportError: a file does not agree with its network.
         DeviceError: the device cannot be reached or cannot run models.
@@ -124,13 +134,14 @@ def verify_on(
     networks = export(folder, name, tasks=tasks)
     space = folder.settings.make_space(folder.settings.load_data())
     architecture = trained_architecture(folder, name)
+    settings = timer_of(table, timer)
     verification = verify(
         device,
         networks,
         network=Network(name=name, architecture=architecture),
         predicted=predict(space, architecture, table),
-        settings=timer,
-        pace=lambda: slowdown(device, table, timer),
+        settings=settings,
+        pace=lambda: slowdown(device, table, settings),
         on_verified=observer,
     )
     write_verification(folder.verification, verification)

@@ -58,9 +58,10 @@ class TestEstimated:
         write_table(estimated, tmp_path / "table.tsv")
         assert read_table(tmp_path / "table.tsv") == estimated
 
-    def test_it_is_not_merged_with_a_measured_table(self, estimated, tables):
-        with pytest.raises(TableMismatchError, match="source"):
-            merge(estimated, tables["is"])
+    def test_measured_rows_win_when_it_is_merged_with_them(self, estimated, tables):
+        merged = merge(estimated, tables["is"]).table
+        assert merged.rows == tables["is"].rows
+        assert merged.shared("source") != "estimated"
 
     def test_a_second_estimate_uses_no_estimates(self, estimator, estimated):
         again = estimator.estimate(estimated)

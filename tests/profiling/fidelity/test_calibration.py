@@ -1,5 +1,7 @@
 """The line from a table's sums to whole networks, and what is said of it."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,6 +60,33 @@ def test_a_line_that_does_not_help_is_left_out():
     report = calibrate(predicted_ms, predicted_ms * noise)
     assert (report.calibration.scale, report.calibration.offset_ms) == (1.0, 0.0)
     assert report.after == report.before
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset_ms", "cheapest_ms", "sound"),
+    [
+        (1.5, -0.1, math.inf, True),
+        (1.5, -0.1, 0.07, True),
+        (1.5, -0.1, 0.06, False),
+        (-0.1, 9.0, 0.06, False),
+    ],
+)
+def test_a_line_by_which_a_network_takes_no_time_is_left_out(scale, offset_ms, cheapest_ms, sound):
+    predicted_ms = sums_ms()
+    measured_ms = scale * predicted_ms + offset_ms
+    report = calibrate(predicted_ms, measured_ms, cheapest_ms=cheapest_ms)
+    line = report.calibration
+    found = pytest.approx((scale, offset_ms), rel=1e-4) if sound else (1.0, 0.0)
+    assert (line.scale, line.offset_ms) == found
+    assert sound or report.after == report.before
+
+
+def test_a_line_by_which_a_measured_network_takes_no_time_is_left_out():
+    """It fits the others well, and so helps on the whole."""
+    predicted_ms = np.array([0.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    measured_ms = np.array([9.0, 5.0, 15.0, 25.0, 35.0, 45.0, 55.0])
+    line = calibrate(predicted_ms, measured_ms).calibration
+    assert line.scale * predicted_ms.min() + line.offset_ms > 0
 
 
 def test_additivity_counts():

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metanas.devices import LocalAgent, ModelRun
-from metanas.errors import TableBusyError, TableMismatchError
+from metanas.devices import LocalAgent
+from metanas.errors import TableBusyError, TableMismatchError, UnsupportedError
 from metanas.profiling import measure_networks, network_model
 from metanas.profiling.fidelity.whole_networks import WINDOW
+from metanas.profiling.sweep.plan import AGAIN_SHARE
 from metanas.profiling.timings.drift import MOST_AGAIN
 from metanas.spaces import make_space
 from metanas_agent.timer import TimerSettings
@@ -102,27 +103,6 @@ def test_a_real_device_times_whole_networks(name, tmp_path):
 
 
 @pytest.fixture
-def network_device(weathered, device, space, scale):
-    """A computed device in bad weather that can run whole networks, whose time is their size."""
-    like = next(device.measure([space.all_layers[0]], SETTINGS))
-
-    class NetworkDevice(weathered):
-        def run_model(self, model, inputs, settings):
-            assert inputs.shape == (1, *space.input_shape)
-            if len(self.asked) == self.dies_after:
-                raise ConnectionResetError
-            self.asked.append("network")
-            row = scale(like, len(model) / like.median_ms, key="sha256", source="measured")
-            row = self.weather(len(self.asked), row)
-            return ModelRun(np.zeros((1, 5), np.float32), row, None)
-
-    def make(**weather):
-        return NetworkDevice(device, **weather)
-
-    return make
-
-
-@pytest.fixture
 def genes(space):
     return space.sample(2 * WINDOW + 2, np.random.default_rng(0))
 
@@ -181,14 +161,17 @@ def test_goes_on_after_a_lost_connection(network_device, space, genes, journal, 
     assert not again.asked
 
 
-def test_a_timing_beside_a_slow_sentinel_gives_way(network_device, space, genes, journal, scale):
-    """The first window is slow, sentinels and networks alike, in both rounds."""
-    slow = {*range(1, WINDOW + 3), *range(17, 17 + WINDOW + 2)}
+def test_a_timing_beside_a_slow_sentinel_gives_way(network_device, space, journal, scale):
+    """The first window is slow, sentinels and networks alike; so the second is doubted too."""
+    sampled = space.sample(15 * WINDOW, np.random.default_rng(0))
+    many = np.unique(space.canonical(sampled), axis=0)
+    assert AGAIN_SHARE * len(many) >= 2 * WINDOW
+    slow = range(1, WINDOW + 3)
     board = network_device(weather=lambda at, row: scale(row, 1.5 if at in slow else 1.0))
-    timings = measure_networks(board, space, genes, SETTINGS, journal)
-    assert [timing.latency.median_ms for timing in timings] == sizes_of(space, genes)
+    timings = measure_networks(board, space, many, SETTINGS, journal, rounds=1)
+    assert [timing.latency.median_ms for timing in timings] == sizes_of(space, many)
     assert len({timing.sentinel_ms for timing in timings}) == 1
-    assert board.asked.count("network") > 2 * len(genes)
+    assert board.asked.count("network") == len(many) + 2 * WINDOW
 
 
 def test_a_throttled_timing_gives_way_to_one_that_is_not(
@@ -208,13 +191,56 @@ def test_a_throttled_timing_gives_way_to_one_that_is_not(
 
 
 def test_doubt_comes_to_an_end(network_device, space, genes, journal):
+    """As in a sweep: not all is timed again where all is doubtful."""
+
     def weather(_, row):
         return dataclasses.replace(row, verdict="noisy", reason="as ever")
 
     board = network_device(weather=weather)
     timings = measure_networks(board, space, genes, SETTINGS, journal, rounds=1)
     assert {timing.latency.verdict for timing in timings} == {"noisy"}
-    assert board.asked.count("network") == (1 + MOST_AGAIN) * len(genes)
+    assert board.asked.count("network") == len(genes) + int(AGAIN_SHARE * len(genes))
+
+
+def throttled(_, row):
+    return dataclasses.replace(row, verdict="throttled", reason="hot")
+
+
+def test_what_was_throttled_in_an_earlier_run_is_tried_again(network_device, space, genes, journal):
+    hot = network_device(weather=throttled)
+    timings = measure_networks(hot, space, genes, SETTINGS, journal)
+    assert {timing.latency.verdict for timing in timings} == {"throttled"}
+    assert hot.asked.count("network") == (2 + MOST_AGAIN) * len(genes)
+    cool = network_device()
+    timings = measure_networks(cool, space, genes, SETTINGS, journal)
+    assert {timing.latency.verdict for timing in timings} == {"trusted"}
+    assert cool.asked.count("network") == 2 * len(genes)
+    assert [timing.latency.median_ms for timing in timings] == sizes_of(space, genes)
+
+
+def test_a_fresh_run_asks_for_everything_again(network_device, space, genes, journal):
+    measure_networks(network_device(), space, genes[:2], SETTINGS, journal)
+    others = make_space("vgg9", input_shape=(1, 14, 14), ways=5)
+    board = network_device()
+    measure_networks(board, space, genes[:2], SETTINGS, journal, fresh=True)
+    assert board.asked.count("network") == 4
+    with pytest.raises(TableMismatchError, match="--fresh"):
+        measure_networks(network_device(), others, genes[:2], SETTINGS, journal)
+
+
+def test_the_pace_is_told_by_the_layer_that_is_asked_for(network_device, space, genes, journal):
+    layer = space.all_layers[3]
+    board = network_device()
+    measure_networks(board, space, genes[:2], SETTINGS, journal, sentinel=layer)
+    assert set(board.asked) == {"network", layer.key}
+    with pytest.raises(TableMismatchError, match="sentinel was"):
+        measure_networks(board, space, genes[:2], SETTINGS, journal)
+
+
+def test_no_journal_is_left_of_a_device_that_runs_no_network(device, space, genes, journal):
+    with pytest.raises(UnsupportedError):
+        measure_networks(device, space, genes, SETTINGS, journal)
+    assert not journal.exists()
 
 
 def test_a_journal_of_other_networks_is_refused_and_kept(network_device, space, genes, journal):
@@ -242,3 +268,16 @@ def test_a_second_run_on_one_journal_is_refused(network_device, space, genes, jo
     assert refused == [[]]
     assert [timing.latency.median_ms for timing in timings] == sizes_of(space, genes)
     assert board.asked.count("network") == 2 * len(genes)
+
+
+def test_a_network_whose_timings_differ_every_time_is_not_trusted(
+    network_device, space, genes, journal, scale
+):
+    def weather(at, row):
+        return scale(row, 1 + 0.9**at) if row.key == "sha256" else row
+
+    timings = measure_networks(network_device(weather=weather), space, genes[:2], SETTINGS, journal)
+    for timing in timings:
+        assert timing.latency.verdict == "noisy"
+        assert timing.latency.reason.startswith("two timings differ by ")
+        assert timing.sentinel_ms > 0

@@ -77,6 +77,18 @@ def test_names_rows_that_only_one_has(table, with_rows):
     assert diff(less, table).added == (first.key,)
 
 
+def test_a_throttled_row_is_not_compared(table, with_rows, scale):
+    key = list(table.rows)[5]
+    hot = change_some(table, with_rows, [key], lambda row: scale(row, 3, verdict="throttled"))
+    for found, absent in ((diff(table, hot), "removed"), (diff(hot, table), "added")):
+        assert getattr(found, absent) == (key,)
+        assert key not in [change.key for change in found.changes]
+        assert found.beyond_noise == ()
+    found = diff(hot, hot)
+    assert len(found.changes) == len(table.rows) - 1
+    assert found.removed == found.added == ()
+
+
 def test_from_nothing_to_something_is_infinite(table, with_rows):
     call, *rest = table.rows.values()
     costly = dataclasses.replace(call, median_ms=1.0, low_ms=1.0, high_ms=1.0)
@@ -126,6 +138,65 @@ def test_a_throttled_row_never_wins(table, with_rows):
     assert merge(hot, wide).table.rows[key].verdict == "trusted"
 
 
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"verdict": "trusted"}, {"verdict": "noisy"}),
+        ({"verdict": "noisy"}, {"verdict": "trusted", "source": "estimated"}),
+        ({"verdict": "trusted", "source": "estimated"}, {"verdict": "throttled"}),
+        ({"verdict": "noisy", "source": "estimated"}, {"verdict": "throttled"}),
+    ],
+)
+def test_a_tight_interval_does_not_make_up_for_doubt(table, with_rows, better, worse):
+    key = list(table.rows)[3]
+
+    def with_one(changes, width):
+        def change(row):
+            return dataclasses.replace(row, high_ms=width * row.high_ms, **changes)
+
+        return change_some(table, with_rows, [key], change)
+
+    first, second = with_one(better, 2.0), with_one(worse, 1.0)
+    for merged in (merge(first, second), merge(second, first)):
+        assert merged.table.rows[key] == first.rows[key]
+        assert merged.conflicts == (key,)
+
+
+def test_merges_estimated_rows_with_measured_ones(table, with_rows):
+    call, *others = table.rows.values()
+    estimated = with_rows(
+        table, [call, *(dataclasses.replace(row, source="estimated") for row in others)]
+    )
+    measured = with_rows(table, [call, *others[:-1]])
+    for merged in (merge(estimated, measured), merge(measured, estimated)):
+        assert set(merged.table.rows) == set(table.rows)
+        assert [row.key for row in merged.table.rows.values() if row.source == "estimated"] == [
+            others[-1].key
+        ]
+        assert merged.table.shared("source") == "estimated"
+    assert merge(estimated, table).table.shared("source") == "simulated"
+
+
+def test_estimates_do_not_hide_an_emulator(table, with_rows):
+    rows = table.rows.values()
+    emulated, estimated = (
+        with_rows(table, [dataclasses.replace(row, source=source) for row in rows])
+        for source in ("emulated", "estimated")
+    )
+    with pytest.raises(TableMismatchError, match="source: emulated and estimated"):
+        merge(emulated, estimated)
+
+
+def test_a_merged_table_says_when_and_how_it_was_merged(table, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["metanas-profile", "merge", "a", "b"])
+    made = {"command": "metanas-profile --device toy", "made": "long ago", "seed": 3}
+    first, second = (with_header(table, made=made) for _ in range(2))
+    header = merge(first, second).table.header
+    assert header.made["command"] == "metanas-profile merge a b"
+    assert header.made["made"] != "long ago"
+    assert "seed" not in header.made
+
+
 def test_keeps_what_both_headers_say(table):
     steady, shaky = (Sentinel("conv", 9, 1.0, 1.0 - s, 1.0 + s) for s in (0.01, 0.2))
     first = with_header(table, timer={"seed": 1, "budget_ms": 50.0}, sentinel=shaky)
@@ -170,7 +241,7 @@ def test_a_calibration_is_not_that_of_the_union(table):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("source", "estimated"),
+        ("source", "measured"),
         ("source", "emulated"),
         ("runtime", "onnx"),
         ("runtime_version", "9"),
@@ -183,7 +254,7 @@ def test_merge_refuses_rows_made_in_another_way(table, with_rows, name, value):
         merge(table, other)
 
 
-@pytest.mark.parametrize("name", ["name", "machine", "processor"])
+@pytest.mark.parametrize("name", ["name", "machine", "processor", "source"])
 def test_merge_refuses_another_device(table, name):
     device = dataclasses.replace(table.header.device, **{name: "other"})
     with pytest.raises(TableMismatchError, match=f"device {name}: .* and other"):

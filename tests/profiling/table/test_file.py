@@ -12,6 +12,7 @@ from metanas.profiling import (
     LatencyTable,
     Sentinel,
     TableHeader,
+    read_header,
     read_table,
     write_table,
 )
@@ -86,7 +87,16 @@ def tables(draw):
         sentinel=draw(st.none() | st.builds(Sentinel, texts, st.integers(1, 99), *[times] * 3)),
         made=draw(st.dictionaries(names, texts | st.integers(0, 2**60), max_size=3)),
         left_out=draw(st.dictionaries(names, texts, max_size=3)),
-        calibration=draw(st.none() | st.builds(Calibration, *[times] * 2, counts, *[times] * 2)),
+        calibration=draw(
+            st.none()
+            | st.builds(
+                Calibration,
+                *[times] * 2,
+                counts,
+                *[times] * 2,
+                made=st.dictionaries(names, texts | counts, max_size=3),
+            )
+        ),
     )
     return LatencyTable(header, rows)
 
@@ -137,7 +147,20 @@ def test_reading_looks_at_each_row_once(table, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("old", "new", "what"),
-    [("scale = 1.5", 'scale = "1.5"', "scale is '1.5'"), ("networks = 20", "n = 20", "'n'")],
+    [
+        ("scale = 1.5", 'scale = "1.5"', "scale is '1.5'"),
+        ("scale = 1.5", "scale = nan", "scale is nan"),
+        ("scale = 1.5", "scale = inf", "scale is inf"),
+        ("scale = 1.5", "scale = 1e999", "scale is inf"),
+        ("scale = 1.5", "scale = true", "scale is True"),
+        ("worst_error = 0.02", "worst_error = -nan", "worst_error is nan"),
+        ("networks = 20", "networks = true", "networks is True"),
+        ("networks = 20", "networks = 20\n# made = 3", "made is 3"),
+        ("networks = 20", "networks = 20\n# made.seed = 0.5", "made is {'seed': 0.5}"),
+        ("networks = 20", "networks = 20.0", "networks is 20.0"),
+        ("networks = 20", "n = 20", "has an unknown 'n'"),
+        ("# networks = 20\n", "", "has no 'networks'"),
+    ],
 )
 def test_a_broken_calibration_is_refused(table, tmp_path, old, new, what):
     path = tmp_path / "table.tsv"
@@ -147,7 +170,7 @@ def test_a_broken_calibration_is_refused(table, tmp_path, old, new, what):
     assert read_table(path).header == header
     assert old in text
     path.write_text(text.replace(old, new))
-    with pytest.raises(TableError, match=f"the header is incomplete: .*{what}"):
+    with pytest.raises(TableError, match=rf"the header is broken: \[calibration\] {what}"):
         read_table(path)
 
 
@@ -219,8 +242,18 @@ def test_another_format_version_is_refused(table, tmp_path):
     ("old", "new", "what"),
     [
         ("# [device]", "# [device", "the header is broken"),
-        ('# machine = "systolic', '# engine = "systolic', "the header is incomplete"),
-        ("# [timer]", "# [clock]", "incomplete: 'timer'"),
+        ('# machine = "systolic', '# engine = "systolic', r"\[device\] has an unknown 'engine'"),
+        ("# [timer]", "# [clock]", r"there is no \[timer\]"),
+        ("# [device]", "# timer = 3\n# [device]", "the header is broken"),  # said twice
+        ('# runtime = "', '# engine = "', "there is no runtime"),
+        ('# name = "toy"', "# name = 3", r"\[device\] name is 3"),
+        ('# name = "toy"', '# name = "toy"\n# cores = true', "the header is broken"),
+        ("# interval = ", "# interval = nan\n# before = ", r"\[timer\] interval is nan"),
+        ("# interval = ", "# interval = [1]\n# before = ", r"\[timer\] interval is \[1\]"),
+        ("# [[space]]", "# [space]", r"\[\[space\]\] is {"),
+        ("# rows = ", "# rows = true\n# before = ", "does not say how many rows"),
+        ("# rows = ", "# rows = 1.5\n# before = ", "does not say how many rows"),
+        ("# seed = 3", f"# seed = {'9' * 5000}", "the header is broken"),
         ("# method = 2", "# method = 0", "method is 0"),
         ("# rows = ", "# rows = 1", "different rows where the header says"),
         ("layer\tmedian_ms", "layer\tmean_ms", "not the column names"),
@@ -233,6 +266,40 @@ def test_a_broken_header_is_refused(table, tmp_path, old, new, what):
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(TableError, match=what):
         read_table(path)
+
+
+SECTIONS = ("device", "timer", "made", "sentinel", "calibration", "left_out", "space")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("value", ["3", "true", '"text"', "[3]", "nan"])
+def test_a_section_that_is_none_is_refused(table, tmp_path, section, value):
+    """By whatever reads the file, so that no one looks for a name in a number."""
+    path = tmp_path / "table.tsv"
+    title = "[[space]]" if section == "space" else f"[{section}]"
+    text = format_table(table).replace(f"# {title}\n", "# [other]\n", 1)
+    path.write_text(text.replace("\n", f"\n# {section} = {value}\n", 1))
+    for read in (read_table, read_header):
+        with pytest.raises(TableError, match=rf"table.tsv: the header is broken: .*{section}"):
+            read(path)
+
+
+@pytest.mark.parametrize("value", ["true", "3", "1e999", "1979-05-27"])
+def test_a_sentinel_of_another_kind_is_refused(table, tmp_path, value):
+    """`timings` is a count, `median_ms` a finite number, `key` a text."""
+    path = tmp_path / "table.tsv"
+    sentinel = Sentinel("conv", 9, 0.25, 0.2, 0.3)
+    text = format_table(
+        LatencyTable(dataclasses.replace(table.header, sentinel=sentinel), table.rows)
+    )
+    allowed = {"timings = 9": ("3",), "median_ms = 0.25": ("3",), 'key = "conv"': ()}
+    for line, good in allowed.items():
+        path.write_text(text.replace(f"# {line}", f"# {line.partition(' ')[0]} = {value}", 1))
+        if value in good:
+            read_table(path)
+        else:
+            with pytest.raises(TableError, match=rf"\[sentinel\] {line.partition(' ')[0]} is"):
+                read_table(path)
 
 
 def test_a_row_that_stands_twice_is_refused(table, tmp_path):

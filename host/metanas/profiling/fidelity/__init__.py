@@ -7,9 +7,10 @@ from metanas.profiling.fidelity.calibration import (
     additivity,
     calibrate,
 )
-from metanas.profiling.fidelity.comparison import calibrate_table, compare_networks
+from metanas.profiling.fidelity.comparison import compare_networks
 from metanas.profiling.fidelity.network_file import network_model
 from metanas.profiling.fidelity.pace import slowdown
+from metanas.profiling.fidelity.table_calibration import calibrate_table, networks_journal
 from metanas.profiling.fidelity.whole_networks import NetworkTiming, measure_networks
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "compare_networks",
     "measure_networks",
     "network_model",
+    "networks_journal",
     "slowdown",
 ]

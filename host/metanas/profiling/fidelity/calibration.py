@@ -9,6 +9,7 @@ fitted to the others.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,19 +55,26 @@ class CalibrationReport:
         before: of the table's plain sums.
         after: of the calibrated ones, each by a line fitted without that network; the same as
             before where no line helps, and the calibration is 1 and 0.
+        throttled: networks that are left out, since the device was throttled whenever they were
+            timed.
     """
 
     calibration: Calibration
     before: Additivity
     after: Additivity
+    throttled: int = 0
 
 
-def calibrate(predicted_ms: Times, measured_ms: Times) -> CalibrationReport:
+def calibrate(
+    predicted_ms: Times, measured_ms: Times, *, cheapest_ms: float = math.inf
+) -> CalibrationReport:
     """Fit the line.
 
     Args:
         predicted_ms: the table's sums.
         measured_ms: the same networks, measured at the pace of the table.
+        cheapest_ms: the least sum that the table gives any network; a line by which it, or one
+            of those measured, takes no time is left out.
 
     Raises:
         CalibrationError: too few networks, or times that are not positive numbers.
@@ -92,7 +100,9 @@ def calibrate(predicted_ms: Times, measured_ms: Times) -> CalibrationReport:
     )
     before, after = additivity(predicted_ms, measured_ms), additivity(left_out, measured_ms)
     scale, offset_ms = _line(predicted_ms, measured_ms)
-    if after.mean_error >= before.mean_error:  # a line that does not help is left out
+    least_ms = min(cheapest_ms, float(predicted_ms.min()))
+    sound = scale > 0 and scale * least_ms + offset_ms > 0
+    if not sound or after.mean_error >= before.mean_error:  # it would do harm, or does not help
         (scale, offset_ms), after = (1.0, 0.0), before
     line = Calibration(
         scale=float(f"{scale:.6g}"),

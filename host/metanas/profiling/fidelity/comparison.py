@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from metanas.devices.device import Device, DeviceDescription
+from metanas.devices.device import DeviceDescription
 from metanas.errors import CalibrationError, TableMismatchError
-from metanas.profiling.fidelity.calibration import CalibrationReport, Times, calibrate
-from metanas.profiling.fidelity.whole_networks import NetworkTiming, measure_networks
-from metanas.profiling.table import LatencyTable, space_of, timer_of
+from metanas.profiling.fidelity.calibration import Times
+from metanas.profiling.fidelity.whole_networks import NetworkTiming
+from metanas.profiling.table import LatencyTable, Scalar
 from metanas.spaces import SearchSpace
+from metanas_agent.measurement import Measurement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,52 +30,6 @@ class Compared:
     timings: tuple[NetworkTiming, ...]
     predicted_ms: Times
     measured_ms: Times
-
-
-def calibrate_table(
-    device: Device,
-    table: LatencyTable,
-    journal_path: Path,
-    *,
-    networks: int = 20,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[LatencyTable, CalibrationReport]:
-    """Measure random networks of a table's space, and give the table a correction.
-
-    Args:
-        device: that the table is of.
-        table: with all rows of its space.
-        journal_path: where timings are written; a killed run goes on from there, and it is
-            removed in the end.
-        networks: how many to measure.
-        seed: of their choice, weights and order.
-        on_progress: called with the timings done and to do.
-
-    Returns:
-        The table with its calibration, and what was found.
-
-    Raises:
-        TableBusyError: another run is at work on the journal.
-        TableMismatchError: the table is of another device, runtime or kind of timing, or of no
-            single space.
-        MissingRowsError: the table lacks layers of a network.
-        CalibrationError: too few networks could be timed.
-        DeviceError: the device went away, or cannot run models.
-        MeasurementFailedError: a network could not be timed.
-    """
-    space = space_of(table)
-    check_same_device(table, device.describe())
-    genes = space.sample(networks, np.random.default_rng(seed))
-    table.latency_ms(space, genes)  # missing rows are found before anything is timed
-    timings = measure_networks(
-        device, space, genes, timer_of(table), journal_path, seed=seed, on_progress=on_progress
-    )
-    compared = compare_networks(table, space, timings)
-    report = calibrate(compared.predicted_ms, compared.measured_ms)
-    journal_path.unlink(missing_ok=True)
-    header = replace(table.header, calibration=report.calibration)
-    return LatencyTable(header, table.rows), report
 
 
 def compare_networks(
@@ -117,13 +71,40 @@ def check_same_device(table: LatencyTable, device: DeviceDescription) -> None:
         "machine": (ours.machine, device.machine),
         "source": (table.shared("source"), device.source),
         f"version of {runtime}": (
-            table.shared("runtime_version"),
+            ours.runtimes.get(runtime, "none"),
             device.runtimes.get(runtime, "none"),
         ),
     }
+    _check_same(pairs, device.name)
+
+
+def check_same_rows(table: LatencyTable, timing: Measurement, device: str) -> None:
+    """Refuse to compare a table's rows with what was timed by another runtime, or otherwise.
+
+    Cold caches are part of a row's version, so they are compared here, not by `check_same_device`.
+
+    Args:
+        table: with the rows.
+        timing: of a whole network.
+        device: its name.
+
+    Raises:
+        TableMismatchError: names what differs.
+    """
+    pairs = {
+        "runtime of rows and of networks": (table.shared("runtime"), timing.runtime),
+        f"version of {timing.runtime} of rows and of networks": (
+            table.shared("runtime_version"),
+            timing.runtime_version,
+        ),
+    }
+    _check_same(pairs, device)
+
+
+def _check_same(pairs: Mapping[str, tuple[Scalar | None, Scalar]], device: str) -> None:
     for what, (theirs, here) in pairs.items():
         if theirs != here:
             raise TableMismatchError(
-                f"{what}: the table says {theirs}, {device.name} says {here}",
+                f"{what}: the table says {theirs}, {device} says {here}",
                 hint="give the table of this device, or profile it again",
             )

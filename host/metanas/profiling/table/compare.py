@@ -11,6 +11,7 @@ import numpy as np
 from metanas.errors import TableMismatchError
 from metanas.profiling.table.header import Scalar, TableHeader
 from metanas.profiling.table.latency_table import LatencyTable
+from metanas.provenance import provenance
 from metanas_agent.measurement import Measurement
 
 
@@ -39,8 +40,8 @@ class TableDiff:
 
     Args:
         changes: of every layer that both have, in the first table's order.
-        removed: keys that only the first has.
-        added: keys that only the second has.
+        removed: keys that only the first has, or that the second has only throttled.
+        added: keys that only the second has, or that the first has only throttled.
         spreads: of the sentinels of both, 0 for one that was not watched.
     """
 
@@ -66,7 +67,7 @@ class Merged(NamedTuple):
 
     Args:
         table: the union.
-        conflicts: keys that several had; the tighter interval won.
+        conflicts: keys that several had with different values; the row to trust more won.
     """
 
     table: LatencyTable
@@ -77,21 +78,21 @@ def diff(before: LatencyTable, after: LatencyTable) -> TableDiff:
     """Compare two tables, of one device at two times or of two devices.
 
     A row's interval says how sure its median is while it was timed, and the sentinel's spread how
-    much the device drifted from row to row; a change beyond noise is beyond both.
+    much the device drifted from row to row; a change beyond noise is beyond both. A throttled row
+    is no row, as in predictions.
 
     Raises:
         TableMismatchError: they were timed with different method versions.
     """
     _check_same("method", before.shared("method"), after.shared("method"))
     spreads = (_spread(before), _spread(after))
+    first, second = before.usable_rows, after.usable_rows
     return TableDiff(
         changes=tuple(
-            _change(row, after.rows[key], spreads)
-            for key, row in before.rows.items()
-            if key in after.rows
+            _change(row, second[key], spreads) for key, row in first.items() if key in second
         ),
-        removed=tuple(key for key in before.rows if key not in after.rows),
-        added=tuple(key for key in after.rows if key not in before.rows),
+        removed=tuple(key for key in first if key not in second),
+        added=tuple(key for key in second if key not in first),
         spreads=spreads,
     )
 
@@ -99,20 +100,24 @@ def diff(before: LatencyTable, after: LatencyTable) -> TableDiff:
 def merge(first: LatencyTable, second: LatencyTable) -> Merged:
     """Put the rows of two tables of one device into one, such as those of two spaces.
 
-    The header keeps the timer settings that both have in common, and the worse sentinel. A
-    calibration is of one table's sums, so the union has none.
+    Of two rows of one layer the one to trust more is kept: not throttled, measured rather than
+    estimated, not noisy, the tighter interval, in this order. The header says when and by what
+    command they were merged, keeps the timer settings that both have in common, and the worse
+    sentinel. A calibration is of one table's sums, so the union has none.
 
     Raises:
-        TableMismatchError: they are of different devices, sources, runtimes or method versions.
+        TableMismatchError: they are of different devices, runtimes or method versions, or their
+            rows that are not estimated are of different sources.
     """
-    for name in ("name", "machine", "processor"):
+    for name in ("name", "machine", "processor", "source"):
         _check_same(
             f"device {name}",
             getattr(first.header.device, name),
             getattr(second.header.device, name),
         )
-    for name in ("source", "runtime", "runtime_version", "method"):
+    for name in ("runtime", "runtime_version", "method"):
         _check_same(name, first.shared(name), second.shared(name))
+    _check_sources(first, second)
     rows = dict(first.rows)
     for key, row in second.rows.items():
         rows[key] = min(rows.get(key, row), row, key=_doubt)
@@ -146,8 +151,14 @@ def _widened(row: Measurement, spread: float) -> tuple[float, float]:
     return row.low_ms - spread * row.median_ms, row.high_ms + spread * row.median_ms
 
 
-def _doubt(row: Measurement) -> tuple[bool, bool, float]:
-    return (row.verdict == "throttled", row.source == "estimated", row.relative_interval)
+def _doubt(row: Measurement) -> tuple[bool, bool, bool, float]:
+    """The more, the less a row is to be trusted; a tight interval does not make up for noise."""
+    return (
+        row.verdict == "throttled",
+        row.source == "estimated",
+        row.verdict == "noisy",
+        row.relative_interval,
+    )
 
 
 def _merged_header(first: TableHeader, second: TableHeader) -> TableHeader:
@@ -157,8 +168,22 @@ def _merged_header(first: TableHeader, second: TableHeader) -> TableHeader:
     worse = max(sentinels, key=lambda sentinel: sentinel.spread, default=None)
     left_out = first.left_out | second.left_out
     return replace(
-        second, spaces=spaces, timer=common, sentinel=worse, calibration=None, left_out=left_out
+        second,
+        spaces=spaces,
+        timer=common,
+        sentinel=worse,
+        made=provenance(),
+        calibration=None,
+        left_out=left_out,
     )
+
+
+def _check_sources(first: LatencyTable, second: LatencyTable) -> None:
+    """Estimates go with every source but an emulator's: they stand for measured rows."""
+    sources = {row.source for table in (first, second) for row in table.rows.values()}
+    alike = sources if "emulated" in sources else sources - {"estimated"}
+    if alike:
+        _check_same("source", min(alike), max(alike))
 
 
 def _check_same(what: str, first: Scalar | None, second: Scalar | None) -> None:

@@ -36,7 +36,11 @@ def records(table: LatencyTable) -> Iterator[dict[str, Any]]:
 
 
 def write_csv(table: LatencyTable, path: Path) -> None:
-    """Replace a CSV file (RFC 4180, a line of names first); what is not known is left empty."""
+    """Replace a CSV file (RFC 4180, a line of names first); what is not known is left empty.
+
+    Raises:
+        IsADirectoryError: the path is a folder's.
+    """
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, _names())
         writer.writeheader()
@@ -48,6 +52,7 @@ def write_parquet(table: LatencyTable, path: Path) -> None:
 
     Raises:
         ExtraMissingError: pyarrow is not installed.
+        IsADirectoryError: the path is a folder's.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra

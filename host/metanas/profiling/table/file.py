@@ -19,19 +19,17 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from metanas.devices.device import DeviceDescription
 from metanas.errors import TableError
 from metanas.files import write_text
-from metanas.profiling.table.header import Calibration, Sentinel, TableHeader
+from metanas.profiling.table.header import TableHeader
 from metanas.profiling.table.latency_table import SHARED_FIELDS, LatencyTable
 from metanas.profiling.table.rows import broken, escaped, format_rows, parse_rows
-
-T = TypeVar("T", Sentinel, Calibration)
+from metanas.profiling.table.sections import header_of
 
 FORMAT = "metanas latency table 2"
 
@@ -40,6 +38,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 class _Parts(NamedTuple):
     head: dict[str, Any]
+    header: TableHeader
     body: str
     head_lines: int
 
@@ -57,16 +56,14 @@ def read_table(path: Path) -> LatencyTable:
             version; the message names the line.
     """
     parts = _open(path)
-    try:
-        count = parts.head["rows"]
-        shared = {name: parts.head[name] for name in SHARED_FIELDS if count}
-        header = _header(parts.head)
-    except (KeyError, TypeError, ValueError) as error:
-        raise broken(path, f"the header is incomplete: {error}") from error
+    count = parts.head["rows"]
+    if count and (absent := [name for name in SHARED_FIELDS if name not in parts.head]):
+        raise broken(path, f"the header is broken: there is no {' or '.join(absent)}")
+    shared = {name: parts.head.get(name) for name in SHARED_FIELDS}
     rows = dict(parse_rows(parts.body, shared, path=path, first=parts.head_lines + 1))
     if len(rows) != count:
         raise broken(path, f"{len(rows)} different rows where the header says {count}: truncated?")
-    return LatencyTable(header, rows)
+    return LatencyTable(parts.header, rows)
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -133,44 +130,15 @@ def _open(path: Path) -> _Parts:
     head_lines = list(takewhile(lambda line: line.startswith("# "), text.split("\n")))
     try:
         head = tomllib.loads("".join(f"{line[2:]}\n" for line in head_lines))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise broken(path, f"the header is broken: {error}") from error
     if head.get("format") != FORMAT:
         raise broken(path, f"format is {head.get('format')!r}, not {FORMAT!r}", line=1)
     if type(head.get("rows")) is not int:
         raise broken(path, "the header does not say how many rows there are")
+    try:
+        header = header_of(head)
+    except ValueError as error:
+        raise broken(path, f"the header is broken: {error}") from error
     body = text[sum(len(line) + 1 for line in head_lines) :]
-    return _Parts(head, body, len(head_lines))
-
-
-def _header(head: Mapping[str, Any]) -> TableHeader:
-    device = dict(head["device"])
-    device.setdefault("runtimes", {})
-    return TableHeader(
-        device=DeviceDescription(**device),
-        spaces=tuple(head.get("space", ())),
-        timer=head["timer"],
-        sentinel=_record(Sentinel, head.get("sentinel")),
-        made=head["made"],
-        calibration=_record(Calibration, head.get("calibration")),
-        left_out=_left_out(head),
-    )
-
-
-def _record(kind: type[T], values: Any) -> T | None:
-    """A section that may be missing, with every field of the type that it has."""
-    if values is None:
-        return None
-    record = kind(**values)
-    types: dict[Any, Any] = {"int": int, "float": (int, float), "str": str}
-    for field in fields(record):
-        if not isinstance(getattr(record, field.name), types[field.type]):
-            raise TypeError(f"{field.name} is {getattr(record, field.name)!r}")
-    return record
-
-
-def _left_out(head: Mapping[str, Any]) -> dict[str, str]:
-    left_out = head.get("left_out", {})
-    if not isinstance(left_out, dict) or not all(isinstance(why, str) for why in left_out.values()):
-        raise ValueError("left_out does not say why")
-    return left_out
+    return _Parts(head, header, body, len(head_lines))

@@ -19,6 +19,7 @@ class Calibration:
         networks: how many whole networks it was fitted to.
         mean_error: mean relative error of the calibrated predictions, cross-validated.
         worst_error: the largest of them; bounds of predictions are at least so wide.
+        made: command, version, seed, machine and time; empty where they are not known.
     """
 
     scale: float
@@ -26,6 +27,7 @@ class Calibration:
     networks: int
     mean_error: float
     worst_error: float
+    made: dict[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,11 @@ class LatencyTable:
         return row
 
     @property
+    def usable_rows(self) -> dict[str, Measurement]:
+        """The rows by key, without those that were measured while the device was throttled."""
+        return {key: row for key, row in self.rows.items() if row.verdict != "throttled"}
+
+    @property
     def uncalibrated(self) -> LatencyTable:
         """The same rows, whose plain sums are the predictions."""
         return LatencyTable(replace(self.header, calibration=None), self.rows)
