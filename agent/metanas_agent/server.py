@@ -98,7 +98,15 @@ class Server:
     async def _receive(
         self, connection: socket.socket, listener: Listener, context: ssl.SSLContext | None
     ) -> None:
-        """One connection, from its handshake to its end."""
+        """One connection, from its handshake to its end; its memory is free again behind it."""
+        try:
+            await self._hold(connection, listener, context)
+        finally:
+            gc.collect()  # TLS streams lie in cycles, each with a buffer of 256 KiB
+
+    async def _hold(
+        self, connection: socket.socket, listener: Listener, context: ssl.SSLContext | None
+    ) -> None:
         try:
             reader, writer = await _streams(connection, context)
         except (OSError, TimeoutError):  # ssl.SSLError too: a stranger, or no TLS at all
@@ -112,8 +120,6 @@ class Server:
             writer.close()
             with suppress(OSError, TimeoutError):
                 await writer.wait_closed()
-            del reader, writer, link
-            gc.collect()  # TLS streams lie in cycles, each with a buffer of 256 KiB
 
     async def _converse(
         self, link: Link, listener: Listener, transport: asyncio.BaseTransport
