@@ -1,4 +1,4 @@
-"""LayerSpec: the one vocabulary that agent, host and simulators share.
+"""The kinds of layers: the one vocabulary that agent, host and simulators share.
 
 A layer is what is timed as one unit and looked up as one row of a latency table. It is a value:
 frozen, hashable, and written as a stable text key that parses back to the same layer.
@@ -6,128 +6,27 @@ frozen, hashable, and written as a stable text key that parses back to the same 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import ClassVar
 
 from metanas_agent.errors import InvalidLayerError
+from metanas_agent.layer_spec import DTYPES, LayerSpec
+
+__all__ = [
+    "ACTIVATIONS",
+    "DTYPES",
+    "AddLayer",
+    "ConvLayer",
+    "EmptyLayer",
+    "HeadLayer",
+    "LayerSpec",
+    "parse_layer",
+]
 
 ACTIVATIONS = ("relu", "elu", "selu", "sigmoid", "relu6", "leakyrelu")
 """The six searchable activations of H-Meta-NAS, appendix A; a layer may also have "none"."""
-
-DTYPES = ("float32",)
-
-_BYTES_PER_VALUE = {"float32": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSpec(ABC):
-    """What every kind of layer answers. Shapes are (channels, height, width) of one image.
-
-    Raises:
-        InvalidLayerError: a size is not a positive integer, or a name is unknown.
-    """
-
-    in_channels: int
-    height: int
-    width: int
-
-    op: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        for name in _sizes(type(self)):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InvalidLayerError(
-                    f"{self.op} layer: {name} is {value!r}",
-                    hint="use an integer of 1 or more",
-                )
-        dtype = getattr(self, "dtype", "float32")
-        if dtype not in DTYPES:
-            raise InvalidLayerError(
-                f"{self.op} layer: unknown dtype {dtype!r}", hint=f"use one of {', '.join(DTYPES)}"
-            )
-
-    @property
-    @abstractmethod
-    def key(self) -> str:
-        """The stable text key; `parse_layer(layer.key) == layer`."""
-
-    @property
-    @abstractmethod
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output for one image."""
-
-    @property
-    @abstractmethod
-    def macs(self) -> int:
-        """Multiply-accumulate operations for one image (convolutions and classifier only)."""
-
-    @property
-    @abstractmethod
-    def params(self) -> int:
-        """Learned parameters: weights, bias, and batch-norm's scale and shift."""
-
-    @property
-    @abstractmethod
-    def peak_values(self) -> int:
-        """Most numbers in the maps that live at one moment while the layer runs for one image.
-
-        Each operator reads whole maps and writes a new one; activations and sums work in place.
-        A map is given up as soon as no operator of the layer needs it any more.
-        """
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape of the input for one image."""
-        return (self.in_channels, self.height, self.width)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes to store the learned parameters."""
-        return self.params * self._bytes_per_value
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the maps of `peak_values`."""
-        return self.peak_values * self._bytes_per_value
-
-    @property
-    def memory_bytes(self) -> int:
-        """Most bytes that the layer needs by itself: its parameters and its maps."""
-        return self.size_bytes + self.peak_bytes
-
-    @property
-    def input_bytes(self) -> int:
-        """Bytes of the input map of one image."""
-        return prod(self.input_shape) * self._bytes_per_value
-
-    @property
-    def output_bytes(self) -> int:
-        """Bytes of the output of one image."""
-        return prod(self.output_shape) * self._bytes_per_value
-
-    @property
-    def _bytes_per_value(self) -> int:
-        return _BYTES_PER_VALUE[getattr(self, "dtype", "float32")]
-
-    def __str__(self) -> str:
-        return self.key
-
-
-def _check_activation(op: str, activation: str) -> None:
-    if activation not in (*ACTIVATIONS, "none"):
-        raise InvalidLayerError(
-            f"{op} layer: unknown activation {activation!r}",
-            hint=f"use one of {', '.join((*ACTIVATIONS, 'none'))}",
-        )
-
-
-@cache
-def _sizes(layer: type[LayerSpec]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(layer) if field.type == "int")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +243,14 @@ class EmptyLayer(LayerSpec):
     def peak_values(self) -> int:
         """The input, which is the output too."""
         return prod(self.input_shape)
+
+
+def _check_activation(op: str, activation: str) -> None:
+    if activation not in (*ACTIVATIONS, "none"):
+        raise InvalidLayerError(
+            f"{op} layer: unknown activation {activation!r}",
+            hint=f"use one of {', '.join((*ACTIVATIONS, 'none'))}",
+        )
 
 
 _PARTS: dict[str, tuple[type[LayerSpec], tuple[str, ...]]] = {
