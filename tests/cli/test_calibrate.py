@@ -1,14 +1,12 @@
 """`metanas-profile calibrate` as a user meets it."""
 
 import json
-import sys
 from contextlib import closing
 
 import pytest
 
 from metanas.cli import calibrate as calibrate_module
 from metanas.cli import estimate as estimate_module
-from metanas.cli import profile as command
 from metanas.devices import open_device
 from metanas.profiling import profile, read_table
 from metanas.profiling.timings import exclusive, journal_path
@@ -24,18 +22,6 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("os.fsync", lambda _: None)
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            command.main()
-        printed = capsys.readouterr()
-        return exited.value.code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

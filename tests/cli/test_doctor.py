@@ -1,11 +1,10 @@
 """`metanas-profile doctor`, as a person and as a script read it, on real agents."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from metanas.cli import profile as command
 from metanas.devices import AgentDevice
 from metanas_agent.finding import FINDING_VERDICTS, Finding
 from support.agent_process import AgentProcess
@@ -16,18 +15,11 @@ WARNING = Finding.warning(
 
 
 @pytest.fixture
-def doctor(monkeypatch, capsys, tmp_path):
+def doctor(run, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "60")
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["metanas-profile", "doctor", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            command.main()
-        printed = capsys.readouterr()
-        return exited.value.code, printed.out, printed.err
-
-    return call
+    return partial(run, "doctor")
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """`metanas-profile estimate` as a user meets it."""
 
 import json
-import sys
 
 import pytest
 
-from metanas.cli import profile as command
 from metanas.devices import profiles_folder
 from metanas.profiling import read_table
 
@@ -24,18 +22,6 @@ def own_folders(tmp_path, monkeypatch):
     devices.mkdir(parents=True)
     eyeriss = (profiles_folder() / "devices" / "eyeriss.toml").read_text()
     (devices / "new.toml").write_text(eyeriss.replace('dataflow = "ws"', 'dataflow = "os"'))
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            command.main()
-        printed = capsys.readouterr()
-        return exited.value.code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import time
 import pytest
 
 from metanas.cli import fleet
-from metanas.cli import profile as command
 from metanas.devices import profiles_folder
 from metanas.errors import AgentUnreachableError, MeasurementFailedError, UnknownDeviceError
 from metanas.profiling import read_table
@@ -37,18 +36,6 @@ def own_folders(tmp_path, monkeypatch):
     devices.mkdir(parents=True)
     eyeriss = profiles_folder() / "devices" / "eyeriss.toml"
     (devices / "twin.toml").write_bytes(eyeriss.read_bytes())
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            command.main()
-        printed = capsys.readouterr()
-        return exited.value.code, printed.out, printed.err
-
-    return call
 
 
 def measured(device, advance):

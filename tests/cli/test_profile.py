@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from metanas.cli import profile as command
 from metanas.devices import profiles_folder
 from metanas.errors import MeasurementFailedError
 from metanas.profiling import diff, read_table
 from metanas.profiling.timings import exclusive
 from metanas_simulators.device import SystolicDevice
+from support.profile_command import ended
 
 ROWS = 2801
 NAME = "eyeriss-vgg9-1x28x28-5way.simulated.tsv"
@@ -23,24 +23,6 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("os.fsync", lambda _: None)
-
-
-def ended(patch, *arguments):
-    """The exit code of the command."""
-    patch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exited:
-        command.main()
-    return exited.value.code
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        code = ended(monkeypatch, *arguments)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -3,35 +3,19 @@
 import csv
 import dataclasses
 import json
-import sys
 
 import pytest
 from PIL import Image
 
-from metanas.cli import profile as command
 from metanas.profiling import Calibration, LatencyTable, read_table, write_table
+from support.profile_command import ended
 
 NAME = "eyeriss-vgg9-1x9x9-2way.simulated.tsv"
 
 
-def ended(patch, *arguments):
-    """The exit code of the command."""
-    patch.setattr(sys, "argv", ["metanas-profile", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exited:
-        command.main()
-    return exited.value.code
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*arguments):
-        code = ended(monkeypatch, *arguments)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
