@@ -11,16 +11,11 @@ from metanas.meta.inner_loop import (
     query_logits,
     support_statistics,
 )
-from metanas.meta.outer_loop import (
-    Chooser,
-    Fixed,
-    Observer,
-    TrainingFiles,
-    TrainingPlan,
-    meta_train,
-)
+from metanas.meta.outer_loop import Observer, meta_train
 from metanas.meta.parameters import MetaParameters, initialise
+from metanas.meta.plan import Chooser, Fixed, TrainingPlan
 from metanas.meta.schedule import OuterSettings
+from metanas.meta.training_state import TrainingFiles
 
 __all__ = [
     "QUERY_NORMS",
