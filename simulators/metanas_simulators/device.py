@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.devices.device import Device, DeviceDescription, ModelRun
-from metanas.errors import DeviceProfileError, UnsupportedError
+from metanas.devices.device import DeviceDescription, ModelRun
+from metanas.errors import UnsupportedError
 from metanas_agent import __version__
 from metanas_agent.finding import Finding
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
-from metanas_simulators.systolic import DATAFLOWS, SystolicArray
+from metanas_simulators.convolution import convolution_of
+from metanas_simulators.simulation import Simulator
+
+NOT_MODELLED = "without activation, pooling, batch-norm, sums"
 
 
-class SystolicDevice:
-    """A systolic array that answers as a board does; every row says that it is simulated."""
+class SimulatedDevice:
+    """A simulator that answers as a board does; every row says that it is simulated.
 
-    def __init__(self, name: str, array: SystolicArray) -> None:
-        self.array = array
+    Args:
+        name: the name that the host knows it by.
+        runtime: what rows name as what ran them: the backend.
+        simulator: what counts the cycles.
+    """
+
+    def __init__(self, name: str, runtime: str, simulator: Simulator) -> None:
+        self.simulator = simulator
         self._name = name
+        self._runtime = runtime
 
     @property
     def name(self) -> str:
@@ -31,16 +40,16 @@ class SystolicDevice:
         return self._name
 
     def describe(self) -> DeviceDescription:
-        """The array, its dataflow and clock, and what the model leaves out."""
-        array = self.array
+        """The array, its dataflow and clock, the simulator, and what that leaves out."""
+        accelerator, origin = self.simulator.accelerator, self.simulator.origin
         return DeviceDescription(
             name=self.name,
-            machine=f"systolic array {array.rows}x{array.columns}",
-            processor=f"{DATAFLOWS[array.dataflow]} at {array.clock_mhz:g} MHz",
+            machine=f"accelerator of {accelerator.rows}x{accelerator.columns} processing elements",
+            processor=f"{origin.dataflow} at {origin.clock_mhz:g} MHz",
             cores=1,
-            system="closed form; without activation, pooling, batch-norm, sums and memory stalls",
-            runtimes={"systolic": __version__},
-            source="simulated",
+            system=f"{origin.simulator}, version {origin.version}; {origin.memory}; {NOT_MODELLED}",
+            runtimes={self._runtime: origin.version},
+            source=origin.source,
             agent_version=__version__,
             unavailable={"onnx": "a simulator computes cycles, it does not run models"},
         )
@@ -57,32 +66,20 @@ class SystolicDevice:
         )
 
     def measure(
-        self,
-        layers: Sequence[LayerSpec],
-        settings: TimerSettings,  # noqa: ARG002 - a computed latency needs no timer
+        self, layers: Sequence[LayerSpec], settings: TimerSettings
     ) -> Iterator[Measurement]:
-        """Compute each layer's latency, in the order given.
+        """Compute each layer's latency, in the order given; what is not modelled takes 0 ms.
 
         Raises:
-            UnsupportedError: the array computes no such layer.
+            UnsupportedError: the settings ask for what is not modelled, or a layer is of no kind
+                that is.
+            MeasurementFailedError: a layer could not be simulated.
         """
-        for layer in layers:
-            latency_ms = self.array.latency_ms(layer)
-            yield Measurement(
-                key=layer.key,
-                median_ms=latency_ms,
-                low_ms=latency_ms,
-                high_ms=latency_ms,
-                p10_ms=latency_ms,
-                p90_ms=latency_ms,
-                samples=1,
-                repeats=1,
-                source="simulated",
-                runtime="systolic",
-                runtime_version=__version__,
-                clock_mhz_before=self.array.clock_mhz,
-                clock_mhz_after=self.array.clock_mhz,
-            )
+        self._refuse_other_ways_of_calling(settings)
+        convolutions = [convolution_of(layer) for layer in layers]
+        cycles = self.simulator.cycles([each for each in convolutions if each])
+        for layer, convolution in zip(layers, convolutions, strict=True):
+            yield self._row(layer, next(cycles) if convolution else 0)
 
     def run_model(
         self,
@@ -102,32 +99,34 @@ class SystolicDevice:
     def close(self) -> None:
         """Nothing is held."""
 
-
-def _systolic(name: str, settings: dict[str, Any]) -> Device:
-    return SystolicDevice(name, SystolicArray.from_settings(settings))
-
-
-BACKENDS: dict[str, Callable[[str, dict[str, Any]], Device]] = {"systolic": _systolic}
-"""Ways to compute a latency, by the `backend` of a device file."""
-
-
-def make_simulator(name: str, settings: Mapping[str, Any]) -> Device:
-    """Make the simulated device that a device file describes.
-
-    Args:
-        name: what the device is called.
-        settings: `backend`, and the fields of that backend.
-
-    Raises:
-        DeviceProfileError: the backend or one of its fields is wrong; the message names it.
-    """
-    own = dict(settings)
-    backend = own.pop("backend", None)
-    if backend not in tuple(BACKENDS):
-        raise DeviceProfileError(
-            f"device {name}: backend is {backend!r}", hint=f"use one of {', '.join(BACKENDS)}"
+    def _row(self, layer: LayerSpec, cycles: int) -> Measurement:
+        origin = self.simulator.origin
+        latency_ms = origin.latency_ms(cycles)
+        return Measurement(
+            key=layer.key,
+            median_ms=latency_ms,
+            low_ms=latency_ms,
+            high_ms=latency_ms,
+            p10_ms=latency_ms,
+            p90_ms=latency_ms,
+            samples=1,
+            repeats=1,
+            source=origin.source,
+            runtime=self._runtime,
+            runtime_version=origin.version,
+            clock_mhz_before=origin.clock_mhz,
+            clock_mhz_after=origin.clock_mhz,
         )
-    try:
-        return BACKENDS[backend](name, own)
-    except DeviceProfileError as error:
-        raise DeviceProfileError(f"device {name}: {error.what}", hint=error.hint) from error
+
+    def _refuse_other_ways_of_calling(self, settings: TimerSettings) -> None:
+        asked = {
+            f"{settings.batch} images a call": settings.batch != 1,
+            f"a {settings.cache} cache": settings.cache != "warm",
+            f"{settings.threads} threads": settings.threads != 1,
+        }
+        for what, other in asked.items():
+            if other:
+                raise UnsupportedError(
+                    f"{self.name} is simulated: it does not model {what}",
+                    hint="leave that out",
+                )

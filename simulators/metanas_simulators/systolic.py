@@ -1,4 +1,4 @@
-"""Cycles of a systolic array in closed form: SCALE-Sim's stall-free count, without simulating.
+"""A systolic array in closed form: SCALE-Sim's stall-free cycles and traffic, without simulating.
 
 A layer is a matrix product of P output pixels, K values a pixel reads and M filters. A dataflow
 names the operand that stays in the array of R rows and C columns, and thereby which dimension lies
@@ -10,122 +10,136 @@ along the rows (Sr), which along the columns (Sc), and which one streams through
 | output-stationary     | P  | M  | K |
 | input-stationary      | K  | P  | M |
 
-The product is cut into ceil(Sr/R) * ceil(Sc/C) folds that run one after the other. In a fold, the
-row r starts r cycles late and the column c c cycles late, since operands move one element a cycle;
-so the last of T operands leaves the farthest corner after T + (R - 1) + (C - 1) cycles. Weight-
-and input-stationary folds first load their operand, one row a cycle: R more. Output-stationary
-folds start from empty sums, and SCALE-Sim lets finished sums leave beside the next fold. Hence
-
     cycles = ceil(Sr/R) * ceil(Sc/C) * (T + R + C - 2 + (R unless output-stationary))
 
-Not modelled: activation, pooling, batch-norm, sums (which end residual blocks), and stalls on
-SRAM or DRAM.
+docs/eyeriss.md derives it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from metanas.errors import DeviceProfileError, UnsupportedError
-from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer, LayerSpec
+from metanas.errors import DeviceProfileError
+from metanas_agent import __version__
+from metanas_simulators.accelerator import Accelerator
+from metanas_simulators.convolution import Convolution, Counts, ceil_div, sizes
+from metanas_simulators.simulation import LayerSimulation, Origin, Traffic
 
-DATAFLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
-
-
-class MatrixProduct(NamedTuple):
-    """The work of a layer: (pixels, taps) times (taps, filters)."""
-
-    pixels: int
-    taps: int
-    filters: int
+SYSTOLIC_DATAFLOWS = ("ws", "os", "is")
 
 
-@dataclass(frozen=True, slots=True)
+class MatrixProducts(NamedTuple):
+    """The work of many layers: each (pixels, taps) times (taps, filters)."""
+
+    pixels: Counts
+    taps: Counts
+    filters: Counts
+
+
+class _Folds(NamedTuple):
+    """How products lie in the array."""
+
+    along_rows: Counts
+    along_columns: Counts
+    streamed: Counts
+    row_folds: Counts
+    column_folds: Counts
+
+
 class SystolicArray:
-    """An array of processing elements, and how it is used.
+    """Cycles and SRAM traffic of an accelerator under SCALE-Sim's dataflows.
 
     Args:
-        rows: of processing elements.
-        columns: of processing elements.
-        dataflow: one of `DATAFLOWS`.
-        clock_mhz: cycles a microsecond.
+        accelerator: one of `SYSTOLIC_DATAFLOWS`; its SRAM does not matter.
 
     Raises:
-        DeviceProfileError: a value is impossible; the message names it.
+        DeviceProfileError: the accelerator has another dataflow.
     """
 
-    rows: int
-    columns: int
-    dataflow: str
-    clock_mhz: float
+    def __init__(self, accelerator: Accelerator) -> None:
+        check_systolic(accelerator)
+        self.accelerator = accelerator
+        self.origin = Origin.of(
+            accelerator, simulator="closed form of SCALE-Sim 3.0.0", version=__version__
+        )
 
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise DeviceProfileError(
-                    f"systolic array: {name} is {value!r}", hint="use an integer of 1 or more"
-                )
-        if type(self.clock_mhz) not in (int, float) or not 0 < self.clock_mhz < float("inf"):
-            raise DeviceProfileError(
-                f"systolic array: clock_mhz is {self.clock_mhz!r}", hint="use a number above 0"
-            )
-        if self.dataflow not in tuple(DATAFLOWS):
-            raise DeviceProfileError(
-                f"systolic array: dataflow is {self.dataflow!r}",
-                hint=f"use one of {', '.join(DATAFLOWS)}",
-            )
+    def cycles(self, convolutions: Iterable[Convolution]) -> Iterator[int]:
+        """Cycles of each convolution."""
+        products = matrix_products(convolutions)
+        return iter(self._cycles(self._fold(products)).tolist())
 
-    def cycles(self, work: MatrixProduct) -> int:
-        """Cycles of one matrix product; the module's docstring derives the formula."""
-        pixels, taps, filters = work
+    def simulate(self, convolutions: Sequence[Convolution]) -> list[LayerSimulation]:
+        """All that is known of each convolution; no DRAM traffic, which has no closed form."""
+        products = matrix_products(convolutions)
+        folds = self._fold(products)
+        elements = self.accelerator.rows * self.accelerator.columns
+        cycles = self._cycles(folds)
+        macs = products.pixels * products.taps * products.filters
+        given = folds.row_folds * folds.column_folds * elements
+        columns = (
+            cycles,
+            macs / (cycles * elements),
+            folds.along_rows * folds.along_columns / given,
+            *self._traffic(products, folds),
+        )
+        return [
+            LayerSimulation(
+                convolution.name, self.origin, count, utilisation, mapped, Traffic(*words)
+            )
+            for convolution, count, utilisation, mapped, *words in zip(
+                convolutions, *(column.tolist() for column in columns), strict=True
+            )
+        ]
+
+    def _fold(self, products: MatrixProducts) -> _Folds:
+        pixels, taps, filters = products
         along_rows, along_columns, streamed = {
             "ws": (taps, filters, pixels),
             "os": (pixels, filters, taps),
             "is": (taps, pixels, filters),
-        }[self.dataflow]
-        folds = -(-along_rows // self.rows) * -(-along_columns // self.columns)
-        loading = 0 if self.dataflow == "os" else self.rows
-        return folds * (streamed + self.rows + self.columns - 2 + loading)
+        }[self.accelerator.dataflow]
+        row_folds = ceil_div(along_rows, self.accelerator.rows)
+        column_folds = ceil_div(along_columns, self.accelerator.columns)
+        return _Folds(along_rows, along_columns, streamed, row_folds, column_folds)
 
-    def latency_ms(self, layer: LayerSpec) -> float:
-        """Milliseconds of one layer; 0 for an empty graph or a sum, which the array does not do."""
-        if isinstance(layer, EmptyLayer | AddLayer):
-            return 0.0
-        return self.cycles(matrix_product(layer)) / (self.clock_mhz * 1e3)
+    def _cycles(self, folds: _Folds) -> Counts:
+        rows, columns = self.accelerator.rows, self.accelerator.columns
+        loading = 0 if self.accelerator.dataflow == "os" else rows
+        one_fold = folds.streamed + rows + columns - 2 + loading
+        return folds.row_folds * folds.column_folds * one_fold
 
-    @classmethod
-    def from_settings(cls, settings: dict[str, object]) -> SystolicArray:
-        """Make the array that a device file describes.
-
-        Raises:
-            DeviceProfileError: a field is missing, unknown or impossible; the message names it.
-        """
-        names = [field.name for field in fields(cls)]
-        for what, odd in (
-            ("lacks", [name for name in names if name not in settings]),
-            ("does not know", sorted(settings.keys() - set(names))),
-        ):
-            if odd:
-                raise DeviceProfileError(
-                    f"systolic array {what} {', '.join(odd)}",
-                    hint=f"its fields are {', '.join(names)}",
-                )
-        return cls(**settings)  # type: ignore[arg-type]
+    def _traffic(self, products: MatrixProducts, folds: _Folds) -> tuple[Counts, Counts, Counts]:
+        """Words that SRAM gives and takes: ifmap, filter, ofmap."""
+        pixels, taps, filters = products
+        ifmap, weights, ofmap = pixels * taps, taps * filters, pixels * filters
+        match self.accelerator.dataflow:
+            case "ws":
+                return ifmap * folds.column_folds, weights, ofmap * folds.row_folds
+            case "os":
+                return ifmap * folds.column_folds, weights * folds.row_folds, ofmap
+            case _:
+                return ifmap, weights * folds.column_folds, ofmap * folds.row_folds
 
 
-def matrix_product(layer: LayerSpec) -> MatrixProduct:
-    """The work of a convolution, or of a head's classifier, for one image.
+def matrix_products(convolutions: Iterable[Convolution]) -> MatrixProducts:
+    """The matrix products that convolutions are."""
+    size = sizes(convolutions)
+    return MatrixProducts(
+        pixels=size.out_height * size.out_width,
+        taps=size.kernel_height * size.kernel_width * size.in_channels,
+        filters=size.out_channels,
+    )
+
+
+def check_systolic(accelerator: Accelerator) -> None:
+    """See that SCALE-Sim knows the dataflow.
 
     Raises:
-        UnsupportedError: the array computes no such layer.
+        DeviceProfileError: it does not.
     """
-    if isinstance(layer, ConvLayer):
-        channels, height, width = layer.conv_shape
-        return MatrixProduct(height * width, layer.in_channels * layer.kernel**2, channels)
-    if isinstance(layer, HeadLayer):
-        return MatrixProduct(1, layer.features, layer.ways)
-    raise UnsupportedError(
-        f"a systolic array does not compute {layer.key}", hint="give convolutions and heads"
-    )
+    if accelerator.dataflow not in SYSTOLIC_DATAFLOWS:
+        raise DeviceProfileError(
+            f"dataflow is {accelerator.dataflow!r}, which no systolic array has",
+            hint=f"use one of {', '.join(SYSTOLIC_DATAFLOWS)}, or another backend",
+        )

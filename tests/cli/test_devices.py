@@ -31,7 +31,15 @@ def test_scripts_get_everything(listed, tmp_path):
     with paired_board(tmp_path / "board") as (_, board):
         entries = json.loads(listed("--json").out)["entries"]
     known = {entry["name"]: entry for entry in entries if entry["kind"] != "stranger"}
-    assert known.keys() == {"attic", "eyeriss", "local", "local-cuda", "local-native", "pi0"}
+    assert known.keys() == {
+        "attic",
+        "eyeriss",
+        "eyeriss-rs",
+        "local",
+        "local-cuda",
+        "local-native",
+        "pi0",
+    }
     pi0 = known["pi0"]
     assert (pi0["id"], pi0["where"], pi0["state"]) == (board.id, board.address, "free")
     assert pi0["paired"] is True

@@ -224,6 +224,7 @@ def test_the_inventory_asks_paired_boards_and_believes_no_one_else(neighbour, tm
         )
     assert {key for key in by_name if key[1] != "stranger"} == {
         ("eyeriss", "simulator"),
+        ("eyeriss-rs", "simulator"),
         ("local", "local"),
         ("local-cuda", "local"),
         ("local-native", "local"),

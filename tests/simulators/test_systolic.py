@@ -1,148 +1,114 @@
+"""The closed form against operands that are followed one by one; SCALE-Sim has tests of its own."""
+
+from collections import Counter
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metanas.devices import open_device
-from metanas.errors import DeviceProfileError, UnsupportedError
-from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer
-from metanas_agent.measurement import Measurement
-from metanas_agent.timer import TimerSettings
-from metanas_simulators import DATAFLOWS, MatrixProduct, SystolicArray, make_simulator
-from metanas_simulators import matrix_product as product_of
-from support.device_conformance import DeviceConformance
+from metanas_simulators import SYSTOLIC_DATAFLOWS, Accelerator, Convolution, SystolicArray, Traffic
 
-EYERISS = {"backend": "systolic", "rows": 12, "columns": 14, "clock_mhz": 200, "dataflow": "ws"}
 sides = st.integers(1, 6)
+works = st.tuples(*[st.integers(1, 20)] * 3)
+dataflows = st.sampled_from(SYSTOLIC_DATAFLOWS)
 
 
-class TestAsADevice(DeviceConformance):
-    runs_models = False
-    can_be_examined = False
-    free = (AddLayer, EmptyLayer)
+def matrix_product(pixels, taps, filters):
+    """A convolution of so much work: a column of pixels, seen by kernels of one pixel."""
+    return Convolution(
+        name="product",
+        height=pixels,
+        width=1,
+        kernel_height=1,
+        kernel_width=1,
+        in_channels=taps,
+        out_channels=filters,
+    )
 
-    @pytest.fixture
-    def device(self):
-        return make_simulator("mine", EYERISS)
 
-
-def walk_through(array, work):
-    """Count cycles by following every operand through every fold of the array."""
-    pixels, taps, filters = work
-    stationary = {
+def folds(accelerator, work):
+    """Of each fold: what lies along its rows, along its columns, and what streams through."""
+    pixels, taps, filters = map(range, work)
+    along_rows, along_columns, streamed = {
         "ws": (taps, filters, pixels),
         "os": (pixels, filters, taps),
         "is": (taps, pixels, filters),
-    }
-    along_rows, along_columns, streamed = stationary[array.dataflow]
-    cycles = 0
-    for _ in product(
-        range(0, along_rows, array.rows),
-        range(0, along_columns, array.columns),
+    }[accelerator.dataflow]
+    for row, column in product(
+        range(0, len(along_rows), accelerator.rows),
+        range(0, len(along_columns), accelerator.columns),
     ):
-        loaded = 0 if array.dataflow == "os" else array.rows
-        arrivals = product(range(streamed), range(array.rows), range(array.columns))
+        yield (
+            along_rows[row : row + accelerator.rows],
+            along_columns[column : column + accelerator.columns],
+            streamed,
+        )
+
+
+@given(sides, sides, dataflows, works)
+def test_cycles_are_those_of_every_operands_way(rows, columns, dataflow, work):
+    accelerator = Accelerator(rows, columns, dataflow, clock_mhz=1)
+    cycles = 0
+    for _, _, streamed in folds(accelerator, work):
+        loaded = 0 if dataflow == "os" else rows
+        arrivals = product(range(len(streamed)), range(rows), range(columns))
         cycles += 1 + max(loaded + time + row + column for time, row, column in arrivals)
-    return cycles
+    assert list(SystolicArray(accelerator).cycles([matrix_product(*work)])) == [cycles]
 
 
-@given(sides, sides, st.sampled_from(list(DATAFLOWS)), st.tuples(*[st.integers(1, 20)] * 3))
-def test_cycles_are_those_of_every_operands_way(rows, columns, dataflow, sizes):
-    array = SystolicArray(rows, columns, dataflow, clock_mhz=1)
-    work = MatrixProduct(*sizes)
-    assert array.cycles(work) == walk_through(array, work)
+@given(sides, sides, dataflows, st.tuples(*[st.integers(1, 12)] * 3))
+@settings(max_examples=50)
+def test_traffic_is_what_every_fold_reads_and_writes(rows, columns, dataflow, work):
+    """An operand that streams enters at every row (or column); the one that stays is loaded."""
+    accelerator = Accelerator(rows, columns, dataflow, clock_mhz=1)
+    words = Counter()
+    busy, count = 0, 0
+    for along_rows, along_columns, streamed in folds(accelerator, work):
+        edges = {
+            "rows": len(along_rows) * len(streamed),
+            "columns": len(along_columns) * len(streamed),
+            "inside": len(along_rows) * len(along_columns),
+        }
+        ifmap, filters, ofmap = {
+            "ws": ("rows", "inside", "columns"),
+            "os": ("rows", "columns", "inside"),
+            "is": ("inside", "rows", "columns"),
+        }[dataflow]
+        words.update(ifmap=edges[ifmap], filter=edges[filters], ofmap=edges[ofmap])
+        busy, count = busy + edges["inside"], count + 1
+    (found,) = SystolicArray(accelerator).simulate([matrix_product(*work)])
+    assert found.sram == Traffic(words["ifmap"], words["filter"], words["ofmap"])
+    assert found.dram is None
+    assert found.mapping_efficiency == pytest.approx(busy / (count * rows * columns))
+    macs = work[0] * work[1] * work[2]
+    assert found.utilisation == pytest.approx(macs / (found.cycles * rows * columns))
 
 
-@pytest.mark.parametrize(
-    ("work", "groups", "latency_ms"),
-    [
-        (MatrixProduct(55 * 55, 3 * 11 * 11, 96), 1, 13.3),
-        (MatrixProduct(27 * 27, 48 * 5 * 5, 128), 2, 30.6),
-        (MatrixProduct(13 * 13, 256 * 3 * 3, 384), 1, 22.0),
-        (MatrixProduct(13 * 13, 192 * 3 * 3, 192), 2, 16.5),
-        (MatrixProduct(13 * 13, 192 * 3 * 3, 128), 2, 11.8),
-    ],
-    ids=["conv1", "conv2", "conv3", "conv4", "conv5"],
-)
-def test_alexnet_takes_as_long_as_in_scale_sim(work, groups, latency_ms):
-    """Batch 4 at 200 MHz, as SCALE-Sim 3.0.0 computed it, weight-stationary."""
-    array = SystolicArray(12, 14, "ws", clock_mhz=200)
-    assert 4 * groups * array.cycles(work) / 200e3 == pytest.approx(latency_ms, abs=0.05)
+def test_many_layers_at_once_are_the_same_as_one_by_one(eyeriss):
+    array = SystolicArray(eyeriss("ws"))
+    products = [matrix_product(pixels, 9, pixels * 2) for pixels in (1, 5, 100)]
+    assert array.simulate(products) == [array.simulate([one])[0] for one in products]
+    assert list(array.cycles(products)) == [found.cycles for found in array.simulate(products)]
+    assert list(array.cycles([])) == array.simulate([]) == []
 
 
-def test_a_layer_is_a_matrix_product():
-    conv = ConvLayer(3, 21, 30, out_channels=8, kernel=5, stride=2, pool=2)
-    assert product_of(conv) == MatrixProduct(11 * 15, 3 * 25, 8)
-    assert product_of(HeadLayer(64, 7, 7, pool=2, ways=5)) == MatrixProduct(1, 256, 5)
-    for layer in (conv, HeadLayer(64, 7, 7, pool=2, ways=5)):
-        pixels, taps, filters = product_of(layer)
-        assert pixels * taps * filters == layer.macs
+def test_says_where_a_figure_comes_from(eyeriss):
+    (found,) = SystolicArray(eyeriss("os")).simulate([matrix_product(9, 9, 9)])
+    assert found.layer == "product"
+    assert found.origin.source == "simulated"
+    assert "closed form of SCALE-Sim 3.0.0" in found.origin.simulator
+    assert found.origin.version
+    assert found.origin.dataflow == "output-stationary"
+    assert found.origin.clock_mhz == 200
+    assert "36 + 36 + 36 KiB" in found.origin.memory
+    assert "DRAM is never waited for" in found.origin.memory
+    assert found.latency_ms == pytest.approx(found.cycles / 200e3)
 
 
-@pytest.mark.parametrize("layer", [EmptyLayer(1, 1, 1), AddLayer(8, 4, 4, pool=2)], ids=str)
-def test_what_is_not_modelled_costs_nothing(layer):
-    assert SystolicArray(12, 14, "ws", 200).latency_ms(layer) == 0.0
-
-
-def test_the_clock_scales_time():
-    layer = HeadLayer(64, 2, 2, pool=1, ways=5)
-    slow, fast = (SystolicArray(12, 14, "os", clock_mhz) for clock_mhz in (100, 400))
-    assert slow.latency_ms(layer) == pytest.approx(4 * fast.latency_ms(layer))
-
-
-def test_answers_as_a_device():
-    device = make_simulator("mine", {**EYERISS, "dataflow": "is"})
-    layers = [EmptyLayer(1, 1, 1), HeadLayer(64, 2, 2, pool=1, ways=5)]
-    empty, head = device.measure(layers, TimerSettings())
-    assert isinstance(head, Measurement)
-    assert (empty.key, head.key) == tuple(layer.key for layer in layers)
-    assert empty.median_ms == 0.0 < head.median_ms
-    assert head.low_ms == head.median_ms == head.high_ms
-    assert (head.source, head.runtime) == ("simulated", "systolic")
-    description = device.describe()
-    assert description.name == "mine"
-    assert description.source == "simulated"
-    assert "12x14" in description.machine
-    assert "input-stationary at 200 MHz" in description.processor
-    assert "without activation, pooling, batch-norm, sums" in description.system
-
-
-def test_runs_no_models():
-    device = make_simulator("mine", EYERISS)
-    with pytest.raises(UnsupportedError, match="mine is simulated"):
-        device.run_model(b"", None, TimerSettings())
-
-
-def test_eyeriss_is_known_by_name():
-    device = open_device("eyeriss")
-    assert device.array == SystolicArray(12, 14, "ws", 200)
-    device.close()
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"rows": 0}, "rows is 0"),
-        ({"rows": 12.0}, "rows is 12.0"),
-        ({"columns": "14"}, "columns is '14'"),
-        ({"columns": True}, "columns is True"),
-        ({"clock_mhz": -1}, "clock_mhz is -1"),
-        ({"clock_mhz": float("nan")}, "clock_mhz is nan"),
-        ({"clock_mhz": float("inf")}, "clock_mhz is inf"),
-        ({"dataflow": "rs"}, "dataflow is 'rs'"),
-        ({"dataflow": ["ws"]}, "dataflow is"),
-        ({"backend": "magic"}, "backend is 'magic'"),
-        ({"backend": None}, "backend is None"),
-        ({"sram_kb": 108}, "does not know sram_kb"),
-    ],
-)
-def test_names_the_wrong_field(changes, named):
-    with pytest.raises(DeviceProfileError, match=f"device mine: .*{named}"):
-        make_simulator("mine", {**EYERISS, **changes})
-
-
-@pytest.mark.parametrize("missing", sorted(EYERISS))
-def test_names_the_missing_field(missing):
-    with pytest.raises(DeviceProfileError, match=missing):
-        make_simulator("mine", {k: v for k, v in EYERISS.items() if k != missing})
+def test_counts_of_the_largest_layers_and_arrays_are_exact():
+    work = (2**20, 2**10, 2**10)
+    (cycles,) = SystolicArray(Accelerator(1, 1, "ws", 1)).cycles([matrix_product(*work)])
+    assert cycles == 2**20 * (2**20 + 1)
+    (cycles,) = SystolicArray(Accelerator(2**16, 2**16, "ws", 1)).cycles([matrix_product(*work)])
+    assert cycles == 2**20 + 3 * 2**16 - 2
