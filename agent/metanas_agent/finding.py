@@ -38,20 +38,32 @@ class Finding:
         return cls(check=check, found=_line(found), verdict="ok")
 
     @classmethod
+    def note(cls, check: str, found: str, *, advice: str, command: str = "") -> Self:
+        """Fine as it is: what most machines have, and who looks for the last per cent may change.
+
+        Its verdict is `ok`, which every host knows.
+        """
+        return cls._with_advice("ok", check, found, advice, command)
+
+    @classmethod
     def warning(cls, check: str, found: str, *, advice: str, command: str = "") -> Self:
         """Measurements may suffer from this."""
-        return cls(
-            check=check,
-            found=_line(found),
-            verdict="warning",
-            advice=_line(advice),
-            command=command if len(command) <= _LONGEST_COMMAND else "",  # a part is another one
-        )
+        return cls._with_advice("warning", check, found, advice, command)
 
     @classmethod
     def unknown(cls, check: str, found: str) -> Self:
         """The system does not say enough to judge by."""
         return cls(check=check, found=_line(found), verdict="unknown")
+
+    @classmethod
+    def _with_advice(cls, verdict: str, check: str, found: str, advice: str, command: str) -> Self:
+        return cls(
+            check=check,
+            found=_line(found),
+            verdict=verdict,
+            advice=_line(advice),
+            command=command if len(command) <= _LONGEST_COMMAND else "",  # a part is another one
+        )
 
     def to_dict(self) -> dict[str, str]:
         """Plain values, for a frame or for JSON."""

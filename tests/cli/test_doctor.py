@@ -70,6 +70,17 @@ def test_unknown_is_no_warning(doctor, finds):
     assert "nothing to mend on local" in err
 
 
+def test_what_could_be_better_is_told_and_no_warning(doctor, finds):
+    note = Finding.note("address randomisation", "on", advice="caches differ", command="setarch -R")
+    finds(note, Finding.ok("swap", "none"))
+    code, _, err = doctor("--device", "local")
+    assert code == 0
+    lines = [line.strip() for line in err.splitlines()]
+    assert "nothing to mend on local" in lines
+    better = lines.index("fine, and could be better, on local:")
+    assert lines[better + 1 :] == ["address randomisation: caches differ", "setarch -R"]
+
+
 def test_several_devices_and_one_that_cannot_be_examined(doctor):
     with AgentProcess("--runtime", "onnx") as agent:
         name = f"127.0.0.1:{agent.port}"

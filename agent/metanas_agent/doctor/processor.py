@@ -109,7 +109,7 @@ def address_randomisation(system: System) -> Finding:
     personality = system.text("proc/self/personality") or ""
     if re.fullmatch(r"[0-9a-f]{1,8}", personality) and int(personality, 16) & _NOT_RANDOMISED:
         return Finding.ok("address randomisation", "off for this agent")
-    return Finding.warning(
+    return Finding.note(
         "address randomisation",
         "on",
         advice="each process has other addresses, so caches hit differently from one to the next, "

@@ -32,7 +32,7 @@ def doctor(
     """Say what on a device could spoil measurements, and the command that mends it.
 
     Nothing is changed. Exit code 1 if there is a warning, or a device could not be examined;
-    `unknown`, what the system does not tell, is no warning.
+    `unknown`, what the system does not tell, is no warning, and neither is what could be better.
     """
     results = run_fleet(fleet_names(device), _examine)
     examined = {name: found for name, found in results.items() if isinstance(found, tuple)}
@@ -59,7 +59,7 @@ def _examine(device: Device, advance: Advance) -> tuple[Finding, ...]:
 
 
 def _show(name: str, findings: Sequence[Finding]) -> None:
-    """The table, then what mends each warning, in lines that can be copied whole."""
+    """The table, then what mends each warning and betters the rest, in lines to be copied whole."""
     listing = Table("check", "verdict", "found", box=None, title=name, title_justify="left")
     for finding in findings:
         listing.add_row(
@@ -72,7 +72,14 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
         say(f"\nto mend, on {name}:")
     else:
         say(f"\nnothing to mend on {name}")
-    for finding in warnings:
+    _advise(warnings)
+    if notes := [finding for finding in findings if finding.verdict == "ok" and finding.advice]:
+        say(f"\nfine, and could be better, on {name}:")
+    _advise(notes)
+
+
+def _advise(findings: Sequence[Finding]) -> None:
+    for finding in findings:
         say(f"{finding.check}: {finding.advice}")
         if finding.command:
             say(f"    {finding.command}")
