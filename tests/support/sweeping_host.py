@@ -9,15 +9,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from metanas.devices import AgentDevice, ReconnectingDevice, TcpEndpoint
-from metanas.errors import MetanasError
 from metanas.profiling import profile
 from metanas.profiling.sweep import asking, plan
 from metanas.profiling.timings import journal
 from metanas_agent.layers import EmptyLayer
 from metanas_agent.timer import TimerSettings
+from support.lost_host import run_host
 
-STOPPED = 3
 SETTINGS = TimerSettings(budget_ms=10.0, min_samples=6, interval=0.5, sample_ms=0.05)
 
 
@@ -36,18 +34,10 @@ def keep(self):
 
 
 def main(port, table, count):
-    def connect(session):
-        return AgentDevice("board", TcpEndpoint("127.0.0.1", port), session=session)
-
     plan.AGAIN_SHARE = 0  # each row once, so that a doubled one is one too many
     plan.TRIES = asking.TRIES = 100  # what is killed here is no fault of the layer
     journal.Journal.remove = keep
-    try:
-        with ReconnectingDevice(connect, patience_s=60.0) as device:
-            profile(device, Layers(count), SETTINGS, table, rounds=1)
-    except MetanasError as error:
-        print(error, file=sys.stderr)
-        sys.exit(STOPPED)
+    run_host(port, lambda device: profile(device, Layers(count), SETTINGS, table, rounds=1))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metanas.devices import LocalAgent
-from metanas.errors import TableBusyError, TableMismatchError, UnsupportedError
+from metanas.errors import (
+    DeviceError,
+    MeasurementFailedError,
+    TableBusyError,
+    TableMismatchError,
+    UnsupportedError,
+)
 from metanas.profiling import measure_networks, network_model
-from metanas.profiling.fidelity.whole_networks import WINDOW
+from metanas.profiling.fidelity.network_run import WINDOW
 from metanas.profiling.sweep.plan import AGAIN_SHARE
 from metanas.profiling.timings.drift import MOST_AGAIN
 from metanas.spaces import make_space
@@ -159,6 +165,75 @@ def test_goes_on_after_a_lost_connection(network_device, space, genes, journal, 
     again = network_device()
     assert measure_networks(again, space, genes, SETTINGS, journal) == timings
     assert not again.asked
+
+
+def test_a_kill_before_the_last_sentinel_costs_only_that(network_device, space, genes, journal):
+    with pytest.raises(ConnectionResetError):
+        measure_networks(network_device(dies_after=31), space, genes, SETTINGS, journal)
+    assert journaled(journal)[-1] != "sentinel"
+    board = network_device()
+    measure_networks(board, space, genes, SETTINGS, journal)
+    assert journaled(journal)[-1] == "sentinel"
+    assert len(board.asked) == 1
+    assert "network" not in board.asked
+
+
+def failing(*times):
+    """Weather in which these timings, by their count, end with a failure of the process."""
+
+    def weather(at, row):
+        if at in times:
+            raise MeasurementFailedError("the process was killed")
+        return row
+
+    return weather
+
+
+@pytest.mark.parametrize("killed", [(3,), (3, 4), (2, 8, 9)])
+def test_a_network_whose_process_was_killed_is_tried_again(
+    network_device, space, genes, journal, killed
+):
+    board = network_device(weather=failing(*killed))
+    timings = measure_networks(board, space, genes, SETTINGS, journal, rounds=1)
+    assert [timing.latency.median_ms for timing in timings] == sizes_of(space, genes)
+    assert board.asked.count("network") == len(genes) + len(killed)
+    assert max(Counter(key for key in journaled(journal) if key != "sentinel").values()) == 1
+
+
+def test_a_network_that_fails_again_and_again_ends_the_run(network_device, space, genes, journal):
+    """All others are timed before, and are there still when it goes on."""
+    lame = network_model(space, space.from_genes(genes[0]), seed=0)
+
+    def weather(_, row):
+        if row.median_ms == len(lame):
+            raise MeasurementFailedError("no memory")
+        return row
+
+    board = network_device(weather=weather)
+    with pytest.raises(MeasurementFailedError, match="no memory"):
+        measure_networks(board, space, genes, SETTINGS, journal, rounds=1)
+    others = [size for size in sizes_of(space, genes) if size != len(lame)]
+    assert len(set(journaled(journal)) - {"sentinel"}) == len(others)
+    healed = network_device()
+    measure_networks(healed, space, genes, SETTINGS, journal, rounds=1)
+    assert healed.asked.count("network") == len(genes) - len(others)
+
+
+def test_a_runtime_that_failed_its_probe_begins_no_journal(network_device, space, genes, journal):
+    """Else no later run could go on, since by then the device names it."""
+    board = network_device(weather=lambda _, row: dataclasses.replace(row, runtime="onnx"))
+    with pytest.raises(DeviceError, match=r"measured with onnx.*did not name"):
+        measure_networks(board, space, genes, SETTINGS, journal)
+    assert not journal.exists()
+
+
+def test_a_sentinel_may_fail_once_and_not_for_ever(network_device, space, genes, journal):
+    board = network_device(weather=failing(1))
+    timings = measure_networks(board, space, genes, SETTINGS, journal, rounds=1)
+    assert len(timings) == len(genes)
+    board = network_device(weather=failing(1, 2))
+    with pytest.raises(MeasurementFailedError):
+        measure_networks(board, space, genes, SETTINGS, journal.with_name("other.jsonl"))
 
 
 def test_a_timing_beside_a_slow_sentinel_gives_way(network_device, space, journal, scale):

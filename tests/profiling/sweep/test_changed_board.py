@@ -24,7 +24,7 @@ def test_an_answer_to_another_question_is_refused(weathered, device, space, out)
 def test_a_runtime_that_failed_its_probe_begins_no_sweep(weathered, device, space, out, journal):
     """The rows would stand below a header that denies what measured them."""
     board = weathered(device, weather=lambda _, row: dataclasses.replace(row, runtime="onnx"))
-    with pytest.raises(DeviceError, match=r"measured with onnx.*when the sweep began"):
+    with pytest.raises(DeviceError, match=r"measured with onnx.*did not name"):
         profile(board, space, SETTINGS, out)
     assert not journal.exists()
 

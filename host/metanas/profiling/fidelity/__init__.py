@@ -9,9 +9,10 @@ from metanas.profiling.fidelity.calibration import (
 )
 from metanas.profiling.fidelity.comparison import compare_networks
 from metanas.profiling.fidelity.network_file import network_model
+from metanas.profiling.fidelity.network_timings import NetworkTiming
 from metanas.profiling.fidelity.pace import slowdown
 from metanas.profiling.fidelity.table_calibration import calibrate_table, networks_journal
-from metanas.profiling.fidelity.whole_networks import NetworkTiming, measure_networks
+from metanas.profiling.fidelity.whole_networks import measure_networks
 
 __all__ = [
     "FEWEST_NETWORKS",

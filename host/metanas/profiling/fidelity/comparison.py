@@ -11,7 +11,7 @@ import numpy as np
 from metanas.devices.device import DeviceDescription
 from metanas.errors import CalibrationError, TableMismatchError
 from metanas.profiling.fidelity.calibration import Times
-from metanas.profiling.fidelity.whole_networks import NetworkTiming
+from metanas.profiling.fidelity.network_timings import NetworkTiming
 from metanas.profiling.table import LatencyTable, Scalar
 from metanas.spaces import SearchSpace
 from metanas_agent.measurement import Measurement

@@ -23,7 +23,8 @@ from metanas.profiling.fidelity.comparison import (
     check_same_rows,
     compare_networks,
 )
-from metanas.profiling.fidelity.whole_networks import NetworkTiming, measure_networks
+from metanas.profiling.fidelity.network_timings import NetworkTiming
+from metanas.profiling.fidelity.whole_networks import measure_networks
 from metanas.profiling.table import LatencyTable, read_table, space_of, timer_of, write_table
 from metanas.profiling.timings import exclusive, journal_path
 from metanas.provenance import provenance

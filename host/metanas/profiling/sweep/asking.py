@@ -10,7 +10,13 @@ from metanas.devices.device import Device, DeviceDescription
 from metanas.errors import DeviceError, MeasurementFailedError
 from metanas.profiling.sweep.plan import TRIES
 from metanas.profiling.table import rounded
-from metanas.profiling.timings import Journal, Purpose, Timing, choose_sentinel
+from metanas.profiling.timings import (
+    Journal,
+    Purpose,
+    Timing,
+    check_named_runtime,
+    choose_sentinel,
+)
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import METHOD_VERSION, Measurement
 from metanas_agent.timer import TimerSettings
@@ -114,12 +120,7 @@ class Asking:
                 f"rows of method {METHOD_VERSION}",
                 hint=_UPGRADE_AGENT if row.method < METHOD_VERSION else _UPGRADE_HOST,
             )
-        if row.runtime not in self._description.runtimes:
-            raise DeviceError(
-                f"{self._device.name} measured with {row.runtime}, which it did not name among "
-                "its runtimes when the sweep began",
-                hint="something may have killed its test process there; try again",
-            )
+        check_named_runtime(row, self._description)
         self._check_like_the_others(row)
         return row
 

@@ -7,7 +7,7 @@ from metanas.profiling.table.grids import Grid, grids
 from metanas.profiling.table.header import Calibration, Scalar, Sentinel, TableHeader
 from metanas.profiling.table.latency_table import CALL, Interval, LatencyTable
 from metanas.profiling.table.rows import rounded
-from metanas.profiling.table.searchable import refuse_batched, refuse_emulated
+from metanas.profiling.table.searchable import refuse_batched, refuse_emulated, table_dtype
 from metanas.profiling.table.settings import space_of, timer_of
 from metanas.profiling.table.store import find_table, table_name, tables, user_folder
 
@@ -35,6 +35,7 @@ __all__ = [
     "refuse_emulated",
     "rounded",
     "space_of",
+    "table_dtype",
     "table_name",
     "tables",
     "timer_of",

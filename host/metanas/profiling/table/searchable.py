@@ -35,3 +35,13 @@ def refuse_batched(path: Path) -> None:
             f"{path} was timed with {batch} images a call: a search needs the time of one",
             hint="profile the device without --batch",
         )
+
+
+def table_dtype(path: Path) -> str:
+    """What the layers of a table's space compute in; tables of one space have one dtype.
+
+    Raises:
+        TableError: the file is missing or its header is broken.
+    """
+    spaces = read_header(path).get("space", [])
+    return str(next((space["dtype"] for space in spaces if "dtype" in space), "float32"))

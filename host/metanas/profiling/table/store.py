@@ -46,7 +46,7 @@ def table_name(
     """
     defaults = make_space(space.name, input_shape=space.input_shape, ways=space.ways).settings
     switches = [
-        f"{name}-{value}" for name, value in space.settings.items() if defaults[name] != value
+        f"{name}-{value}" for name, value in space.settings.items() if defaults.get(name) != value
     ]
     if batch > 1:
         switches.append(f"batch-{batch}")

@@ -19,6 +19,7 @@ from metanas.profiling.timings.journal import (
 from metanas.profiling.timings.lock import exclusive
 from metanas.profiling.timings.making import (
     Making,
+    check_named_runtime,
     check_same_making,
     making_of,
     making_of_table,
@@ -34,6 +35,7 @@ __all__ = [
     "Timing",
     "best",
     "candidates",
+    "check_named_runtime",
     "check_same_making",
     "choose_sentinel",
     "doubtful",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from metanas.devices.device import DeviceDescription
-from metanas.errors import TableMismatchError
+from metanas.errors import DeviceError, TableMismatchError
 from metanas.profiling.table import LatencyTable, Scalar
-from metanas_agent.measurement import METHOD_VERSION
+from metanas_agent.measurement import METHOD_VERSION, Measurement
 from metanas_agent.timer import TimerSettings
 
 Making = dict[str, Any]
@@ -57,6 +57,20 @@ def check_same_making(path: Path, theirs: Making, ours: Making) -> None:
         raise TableMismatchError(
             f"{path} was made in another way: {'; '.join(differences)}",
             hint="use the same settings to go on, --fresh to start over, or another --out",
+        )
+
+
+def check_named_runtime(row: Measurement, device: DeviceDescription) -> None:
+    """See that a row's runtime is one of which `making_of` has the version.
+
+    Raises:
+        DeviceError: it is not: the process that was asked for it had been killed.
+    """
+    if row.runtime not in device.runtimes:
+        raise DeviceError(
+            f"{device.name} measured with {row.runtime}, which it did not name among its runtimes "
+            "before",
+            hint="something may have killed its test process there; try again",
         )
 
 
