@@ -83,21 +83,29 @@ class TestTwoWorkers:
         plan = worker_tasks.training_plan(tasks)
         parameters = plan.initialise()
         shares = [tasks - tasks // 2, tasks // 2]
-        losses = [
+        results = [
             meta_loss(
                 plan.space.network(plan.corners[0]),
                 parameters,
                 plan.sampler.batch(0, share, rank=rank),
                 step_weights=plan.outer.step_weights(0),
-            ).loss
+            )
             for rank, share in enumerate(shares)
         ]
+        losses = [result.loss for result in results]
         loss = (shares[0] * losses[0] + shares[1] * losses[1]) / tasks
         loss.backward()
         assert abs(losses[0] - losses[1]) > 0.01
         assert [line["loss"] for line in seen] == pytest.approx([loss.item()], abs=1e-5)
-        moments = load_checkpoint(tmp_path / "net.safetensors").optimiser
+        checkpoint = load_checkpoint(tmp_path / "net.safetensors")
+        seen_means = torch.cat([result.statistics[1]["conv1"].mean for result in results])
+        running_means = checkpoint.parameters.statistics["conv1.mean"][1]
+        torch.testing.assert_close(running_means, 0.1 * seen_means.mean(0), rtol=1e-3, atol=1e-6)
+        moments = checkpoint.optimiser
         for name, tensor in parameters.named():
+            if not tensor.requires_grad:
+                assert f"{name}:exp_avg" not in moments
+                continue
             first_moment = 0.1 * tensor.grad  # Adam's, after one step
             torch.testing.assert_close(
                 moments[f"{name}:exp_avg"], first_moment, rtol=1e-3, atol=1e-7, msg=name
@@ -107,10 +115,9 @@ class TestTwoWorkers:
         alone = worker_tasks.search(Group(), tmp_path / "alone.jsonl")
         together = pair.run(worker_tasks.search, tmp_path / "together.jsonl")
         assert together.winner.architecture == alone.winner.architecture
-        assert [c.architecture for c in together.evaluated] == [
-            c.architecture for c in alone.evaluated
-        ]
-        for ours, theirs in zip(together.evaluated, alone.evaluated, strict=True):
+        assert together.evaluations == alone.evaluations
+        assert together.evaluated == alone.evaluated
+        for ours, theirs in zip(together.finalists, alone.finalists, strict=True):
             assert ours.loss == pytest.approx(theirs.loss, abs=1e-6)
             assert ours.accuracy == pytest.approx(theirs.accuracy, abs=1e-6)
         for journal in tmp_path.iterdir():  # a header and two rounds, written once
@@ -121,6 +128,11 @@ class TestTwoWorkers:
         together = pair.run(worker_tasks.evaluate_untrained)
         for norm, accuracy in alone.items():
             assert astuple(together[norm]) == pytest.approx(astuple(accuracy), abs=1e-6)
+
+    def test_validation_is_the_same_with_two_workers_to_the_bit(self, pair):
+        """Each decides by it what the best epoch is, and when to end."""
+        alone = worker_tasks.validate_untrained(Group())
+        assert pair.run(worker_tasks.validate_untrained) == alone
 
 
 # What goes wrong

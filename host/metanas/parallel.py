@@ -22,13 +22,18 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing import get_context
 
+from metanas.accelerator import Accelerator, open_accelerator
 from metanas.errors import MetanasError, WorkerError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_CPU = torch.device("cpu")
 _LOOPBACK = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)
+_LAST_BREATH_S = 5
+"""How long a process that has gone silent may take to end, on a busy machine."""
+
 _LOST = (RuntimeError, EOFError, ConnectionError)
 """What a process meets when another one goes away."""
 
@@ -40,10 +45,12 @@ class Group:
     Args:
         rank: 0 is the process that a user started; it alone writes files.
         size: number of workers.
+        device: where this process computes.
     """
 
     rank: int = 0
     size: int = 1
+    device: torch.device = _CPU
 
     @property
     def leads(self) -> bool:
@@ -80,10 +87,16 @@ class Workers:
 
     Args:
         size: number of workers; with 1 everything runs in the calling process.
+        accelerator: what each computes on. A GPU is driven by one worker, whatever `size` is: it
+            is filled by tasks, not by processes.
+
+    Raises:
+        AcceleratorError: PyTorch finds no such accelerator.
     """
 
-    def __init__(self, size: int) -> None:
-        self.group = Group(0, size)
+    def __init__(self, size: int, accelerator: Accelerator = "cpu") -> None:
+        device = open_accelerator(accelerator)
+        self.group = Group(0, size if device.type == "cpu" else 1, device)
         self._helpers: list[tuple[BaseProcess, Connection]] = []
 
     def __enter__(self) -> Self:
@@ -179,7 +192,7 @@ def _failed(rank: int, failure: str) -> WorkerError:
 
 
 def _died(process: BaseProcess) -> bool:
-    process.join(timeout=1)
+    process.join(timeout=_LAST_BREATH_S)
     return not process.is_alive()
 
 

@@ -156,3 +156,27 @@ def test_parts_are_the_batch_in_order(glyphs: DataSet, size: int) -> None:
         joined = torch.cat([getattr(part, name) for part in parts])
         assert torch.equal(joined, getattr(batch, name))
     assert np.array_equal(np.concatenate([part.classes for part in parts]), batch.classes)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "meta",  # has shapes only, but refuses what lies on the CPU
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_an_accelerator_gets_the_same_batches(numbered: MakeSet, device: str) -> None:
+    turned = numbered([3, 4, 5]).turned(4)
+    sampler = EpisodeSampler(turned, EpisodeSettings(4, 1, 2), seed=1)
+    for index in range(3):
+        here, there = sampler.batch(index, 5), sampler.batch(index, 5, device=device)
+        for name in ("support_images", "support_labels", "query_images", "query_labels"):
+            tensor = getattr(there, name)
+            assert tensor.device.type == device
+            assert tensor.shape == getattr(here, name).shape
+            if device != "meta":
+                assert torch.equal(tensor.cpu(), getattr(here, name))
+        assert np.array_equal(here.classes, there.classes)

@@ -57,6 +57,7 @@ def test_the_split_has_the_published_counts() -> None:
 def test_from_archives(root: Path) -> None:
     data = load("omniglot", data_root=root)
     assert data.shape == (1, 28, 28)
+    assert data.inverted
     assert len(data.train.classes) == 1028
     assert set(data.train.counts) == {2}
     drawing, blank = data.train.images_of(0)[:, 0].astype(int)

@@ -30,7 +30,7 @@ def perturb(parameters, *, seed=1, dtype=torch.float64):
                 tensor.detach().to(dtype)
                 * (1 + 0.2 * torch.randn(tensor.shape, generator=generator, dtype=dtype))
                 + 0.05 * torch.rand(tensor.shape, generator=generator, dtype=dtype)
-            ).requires_grad_()
+            ).requires_grad_(tensor.requires_grad)
             for name, tensor in parameters.named()
         }
     )

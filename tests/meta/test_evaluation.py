@@ -81,3 +81,21 @@ def test_the_loss_of_a_search_is_that_of_the_last_step(network, parameters, samp
     assert accuracy == float(result.accuracies.mean())
     other, _ = evaluate_loss(network, parameters, episodes, query_norm="transductive")
     assert other != loss
+
+
+def test_running_statistics_add_a_protocol(network, sampler):
+    kept = initialise([network], steps=STEPS, rate=0.1, seed=0, running_statistics=True).detached()
+    found = evaluate(Group(), network, kept, sampler, episodes=4, batch=2)
+    assert list(found) == ["deployed", "transductive", "running"]
+    by_hand = [
+        meta_loss(
+            network,
+            kept,
+            sampler.batch(index, 2),
+            step_weights=[0, 0, 1],
+            second_order=False,
+            query_norm="running",
+        ).accuracies
+        for index in range(2)
+    ]
+    assert found["running"] == Accuracy.of(torch.cat(by_hand))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from metanas.errors import InvalidSettingsError
 from metanas.meta import (
     adapted_weights,
     initialise,
@@ -14,6 +15,7 @@ from metanas.meta import (
     support_statistics,
 )
 from metanas.spaces import VGG9Space
+from support.meta_gradients import assert_same_gradients
 from support.plain_maml import batch_loss
 
 STEPS = 3
@@ -31,18 +33,6 @@ def make(text, perturb, *, downsampling="pooled"):
     return space.layers(architecture), network, parameters
 
 
-def assert_same_gradients(loss, expected, parameters):
-    leaves = dict(parameters.named())
-    ours = torch.autograd.grad(loss, leaves.values(), materialize_grads=True)
-    theirs = torch.autograd.grad(expected, leaves.values(), materialize_grads=True)
-    largest = max(float(gradient.abs().max()) for gradient in theirs)
-    assert largest > 1e-3
-    for name, mine, plain in zip(leaves, ours, theirs, strict=True):
-        # A convolution's bias does nothing before batch-norm: its gradient is noise around 0.
-        scale = max(float(plain.abs().max()), 1e-4 * largest)
-        assert float((mine - plain).abs().max()) <= 1e-9 * scale, name
-
-
 @pytest.mark.parametrize("query_norm", ["transductive", "deployed"])
 @pytest.mark.parametrize("step_weights", [LAST, EVERY], ids=["last", "multi-step"])
 @pytest.mark.parametrize("second_order", [True, False], ids=["second", "first"])
@@ -53,7 +43,7 @@ def test_loss_and_meta_gradient_are_the_plain_ones(
     episodes = draw_episodes((2, 11, 9))
     how = {"step_weights": step_weights, "second_order": second_order, "query_norm": query_norm}
     result = meta_loss(network, parameters, episodes, **how)
-    expected, logits = batch_loss(layers, parameters, episodes, **how)
+    expected, logits, _ = batch_loss(layers, parameters, episodes, **how)
     assert float(result.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
     right = logits.argmax(-1) == episodes.query_labels
     assert torch.equal(result.accuracies, right.float().mean(1))
@@ -67,7 +57,7 @@ def test_every_kind_of_layer_has_the_plain_gradient(draw_episodes, perturb, text
     episodes = draw_episodes((2, 11, 9), tasks=2)
     how = {"step_weights": EVERY, "second_order": True, "query_norm": "deployed"}
     result = meta_loss(network, parameters, episodes, **how)
-    expected, _ = batch_loss(layers, parameters, episodes, **how)
+    expected, *_ = batch_loss(layers, parameters, episodes, **how)
     assert_same_gradients(result.loss, expected, parameters)
 
 
@@ -144,3 +134,15 @@ def test_only_the_deployed_protocol_classifies_one_image_at_a_time(
         dim=1,
     )
     assert torch.allclose(together, alone, rtol=1e-10) == (query_norm == "deployed")
+
+
+def test_statistics_that_nobody_kept_are_refused(draw_episodes, perturb):
+    _, network, parameters = make(MIXED, perturb)
+    with pytest.raises(InvalidSettingsError, match="keep no running statistics"):
+        meta_loss(
+            network,
+            parameters,
+            draw_episodes((2, 11, 9), tasks=1),
+            step_weights=LAST,
+            query_norm="running",
+        )

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -21,49 +19,6 @@ def supernet(space):
     return initialise(networks, steps=STEPS, rate=0.1, seed=0)
 
 
-def test_the_super_network_is_the_union_of_its_corners(space, supernet):
-    most = max(space.channels)
-    shapes = {name: tuple(tensor.shape) for name, tensor in supernet.adapted.items()}
-    assert shapes["conv0.weight"] == (most, 1, 5, 5)
-    assert shapes["conv3.weight"] == (most, most, 5, 5)
-    heads = {name for name in shapes if name.startswith("head") and name.endswith("weight")}
-    assert heads == {f"head{depth}.weight" for depth in range(1, 5)}
-    assert shapes["head1.weight"] == (3, most, 5, 5)  # a map of 6x6, pooled to 5x5
-    assert shapes["head2.weight"] == (3, most, 1, 1)  # a map of 3x3 is smaller than 5x5
-    assert supernet.rates.keys() == supernet.adapted.keys()
-    assert tuple(supernet.norms["conv2.shift"].shape) == (STEPS, most)
-
-
-def test_the_union_has_the_largest_size_in_each_dimension(space):
-    texts = ("k5c16relu-k1c96relu-k3c32relu-k1c16relu", "k1c64relu-k3c32relu-k5c48relu-k1c16relu")
-    networks = [space.network(space.parse(text)) for text in texts]
-    parameters = initialise(networks, steps=STEPS, rate=0.1, seed=0)
-    assert tuple(parameters.adapted["conv0.weight"].shape) == (64, 1, 5, 5)
-    assert tuple(parameters.adapted["conv1.weight"].shape) == (96, 64, 3, 3)
-    assert tuple(parameters.adapted["conv2.weight"].shape) == (48, 96, 5, 5)
-
-
-def test_initial_values(supernet):
-    weight = supernet.adapted["conv1.weight"].detach()
-    bound = math.sqrt(6 / ((144 + 144) * 25))
-    assert float(weight.abs().max()) == pytest.approx(bound, rel=1e-3)
-    assert float(weight.std()) == pytest.approx(bound / math.sqrt(3), rel=1e-2)
-    assert not supernet.adapted["conv1.bias"].any()
-    assert (supernet.norms["conv0.scale"] == 1).all()
-    assert not supernet.norms["conv0.shift"].any()
-    assert supernet.rates["conv0.weight"].tolist() == pytest.approx([0.1] * STEPS)
-    assert all(tensor.requires_grad for _, tensor in supernet.named())
-
-
-def test_weights_are_a_function_of_the_seed(space):
-    networks = [space.network(space.parse("k3c16relu-k3c16relu"))]
-    first, again, other = (
-        initialise(networks, steps=STEPS, rate=0.1, seed=seed).adapted for seed in (4, 4, 5)
-    )
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["conv0.weight"], other["conv0.weight"])
-
-
 def test_names_round_trip(supernet):
     named = dict(supernet.named())
     assert dict(MetaParameters.from_named(named).named()) == named
@@ -73,6 +28,23 @@ def test_names_round_trip(supernet):
     adapted_only = {name: tensor for name, tensor in named.items() if name.startswith("adapted")}
     with pytest.raises(CheckpointError, match="norms, rates"):
         MetaParameters.from_named(adapted_only)
+
+
+def test_norms_may_be_among_the_adapted_and_statistics_be_kept(space):
+    network = space.network(space.parse("k3c16relu-k3c16relu"))
+    parameters = initialise(
+        [network],
+        steps=STEPS,
+        rate=0.1,
+        seed=0,
+        per_step_norms=False,
+        adapted_norms=True,
+        running_statistics=True,
+    )
+    copy = MetaParameters.from_named(dict(parameters.named()))
+    assert not copy.norms
+    assert copy.statistics == parameters.statistics
+    assert [name for name, _ in copy.detached().named()] == [name for name, _ in copy.named()]
 
 
 def test_detached_parameters_are_copies(supernet):
@@ -105,8 +77,6 @@ def test_gradients_land_in_the_cut_part_alone(space, supernet, draw_episodes):
     parts = {
         "adapted/conv0.weight": (slice(16), slice(1), slice(1, 4), slice(1, 4)),
         "adapted/conv1.weight": (slice(32), slice(16), slice(2, 3), slice(2, 3)),
-        "adapted/conv0.bias": (slice(16),),
-        "adapted/conv1.bias": (slice(32),),
         "adapted/head2.weight": (slice(3), slice(32)),
         "adapted/head2.bias": (slice(3),),
         **{
@@ -114,17 +84,17 @@ def test_gradients_land_in_the_cut_part_alone(space, supernet, draw_episodes):
             for index, channels in enumerate((16, 32))
             for part in ("scale", "shift")
         },
-        **{
-            f"rates/{name}.{part}": (slice(None),)
-            for name in ("conv0", "conv1", "head2")
-            for part in ("weight", "bias")
+        **{  # not of convolutions' biases, which do nothing before batch-norm
+            f"rates/{name}": (slice(None),)
+            for name in ("conv0.weight", "conv1.weight", "head2.weight", "head2.bias")
         },
     }
     gradients = {n: t.grad for n, t in supernet.named() if t.grad is not None}
     assert gradients.keys() == parts.keys()
-    for name, tensor in small.named():
+    alone = dict(small.named())
+    for name, part in parts.items():
         expected = torch.zeros_like(gradients[name])
-        expected[parts[name]] = tensor.grad
+        expected[part] = alone[name].grad
         assert torch.equal(gradients[name], expected), name
     assert small.adapted["conv0.weight"].grad.any()
     assert small.norms["conv1.shift"].grad.any()
@@ -139,3 +109,22 @@ def test_a_cut_is_a_view(space, supernet):
     assert cut.adapted["conv0.weight"][7, 0, 0, 0] == 42
     assert cut.norms["conv0.scale"][1, 3] == 43
     assert tuple(cut.norms["conv0.scale"].shape) == (STEPS, 16)
+
+
+def test_adapted_norms_are_cut_too(space):
+    networks = [space.network(corner) for corner in space.corners()]
+    supernet = initialise(
+        networks, steps=STEPS, rate=0.1, seed=0, per_step_norms=False, adapted_norms=True
+    )
+    part = supernet.cut(space.network(space.parse("k1c16relu")))
+    assert tuple(part.adapted["conv0.shift"].shape) == (16,)
+    assert part.rates.keys() == part.adapted.keys()
+    assert part.rates["conv0.scale"] is supernet.rates["conv0.scale"]
+    assert not part.norms
+
+
+def test_shared_norms_are_cut_too(space):
+    networks = [space.network(corner) for corner in space.corners()]
+    supernet = initialise(networks, steps=STEPS, rate=0.1, seed=0, per_step_norms=False)
+    part = supernet.cut(space.network(space.parse("k1c16relu")))
+    assert tuple(part.norms["conv0.shift"].shape) == (1, 16)

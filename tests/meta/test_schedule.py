@@ -1,8 +1,11 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metanas.meta import OuterSettings
+from metanas.errors import InvalidSettingsError
+from metanas.meta import ALGORITHMS, OuterSettings
 
 SETTINGS = OuterSettings(
     epochs=20,
@@ -61,3 +64,58 @@ def test_the_outer_rate_is_a_cosine():
 
 def test_one_step_in_all_has_the_starting_rate():
     assert OuterSettings(epochs=1, iterations=1, rate=0.5).rate_at(0) == 0.5
+
+
+@pytest.mark.parametrize("name", ["epochs", "iterations", "tasks", "inner_steps"])
+def test_numbers_below_one_are_refused(name):
+    with pytest.raises(InvalidSettingsError, match=f"{name} is 0 .*at least 1"):
+        OuterSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["inner_rate", "rate"])
+@pytest.mark.parametrize("rate", [0.0, -0.1, math.inf, math.nan])
+def test_rates_that_train_nothing_are_refused(name, rate):
+    with pytest.raises(InvalidSettingsError, match=f"{name} is {rate} .*above 0"):
+        OuterSettings(**{name: rate})
+
+
+@pytest.mark.parametrize("rate", [-1e-9, math.inf, math.nan])
+def test_a_final_rate_may_be_zero_but_no_less(rate):
+    assert OuterSettings(final_rate=0).rate_at(49_999) == 0
+    with pytest.raises(InvalidSettingsError, match=f"final_rate is {rate}"):
+        OuterSettings(final_rate=rate)
+
+
+@pytest.mark.parametrize("name", ["first_order_share", "multi_step_share"])
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_shares_are_from_zero_to_one(name, share):
+    with pytest.raises(InvalidSettingsError, match=f"{name} is {share} .*from 0 to 1"):
+        OuterSettings(**{name: share})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        ({"outer": "adam"}, "outer is 'adam'"),
+        ({"adapted_norms": True}, "per_step_norms is True .*with adapted_norms"),
+        ({"outer": "reptile"}, "learned_rates is True .*with outer='reptile'"),
+    ],
+)
+def test_switches_that_exclude_each_other_are_refused(chosen, named):
+    with pytest.raises(InvalidSettingsError, match=named):
+        OuterSettings(**chosen)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"learned_rates": True},
+        {"adapted_norms": False},
+        {"first_order_share": 0.5},
+        {"multi_step_share": 0.1},
+    ],
+    ids=str,
+)
+def test_reptile_is_refused_what_needs_a_query_loss(changed):
+    with pytest.raises(InvalidSettingsError, match=next(iter(changed))):
+        OuterSettings(**ALGORITHMS["reptile"] | changed)

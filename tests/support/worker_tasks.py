@@ -16,6 +16,7 @@ from metanas.meta import (
     evaluate,
     initialise,
     meta_train,
+    validate,
 )
 from metanas.search import Costs, GeneticSearch, SearchPlan, SearchSettings
 from metanas.spaces import VGG9Space
@@ -23,6 +24,7 @@ from support.patterns import make_patterns
 
 WAYS = 3
 INNER_STEPS = 2
+TWO = ("k3c64relu", "k1c64elu")
 
 
 def small_space():
@@ -38,7 +40,12 @@ def training_plan(tasks):
     space = small_space()
     architecture = space.parse("k3c64relu-k3c64elu")
     outer = OuterSettings(
-        epochs=1, iterations=1, tasks=tasks, inner_steps=INNER_STEPS, first_order_share=0
+        epochs=1,
+        iterations=1,
+        tasks=tasks,
+        inner_steps=INNER_STEPS,
+        first_order_share=0,
+        running_statistics=True,
     )
     return TrainingPlan(
         space=space,
@@ -80,6 +87,13 @@ def evaluate_untrained(group):
     network = small_space().network(small_space().parse("k3c64relu"))
     parameters = initialise([network], steps=1, rate=0.1, seed=0).detached()
     return evaluate(group, network, parameters, sampler(), episodes=6, batch=2)
+
+
+def validate_untrained(group):
+    """As training does at the end of an epoch."""
+    networks = [small_space().network(small_space().parse(text)) for text in TWO]
+    parameters = initialise(networks, steps=1, rate=0.1, seed=0).detached()
+    return validate(group, networks, parameters, sampler(), tasks=13, query_norm="transductive")
 
 
 def places(group):

@@ -40,6 +40,7 @@ class DataSet:
         train: meta-training classes.
         val: meta-validation classes.
         test: meta-test classes.
+        inverted: whether images are negatives of the pictures that they were read from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DataSet:
     train: ImageSet
     val: ImageSet
     test: ImageSet
+    inverted: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -121,7 +123,7 @@ def load(
     sets = _decoded(name, recipe, request)
     for split in _TURNED[rotations or recipe.rotations]:
         sets[split] = sets[split].turned(4)
-    return DataSet(name=name, fingerprint=recipe.fingerprint, **sets)
+    return DataSet(name=name, fingerprint=recipe.fingerprint, inverted=recipe.inverted, **sets)
 
 
 def _data_root(given: Path | None) -> Path:

@@ -75,7 +75,7 @@ class Episodes:
 
 
 class EpisodeSampler:
-    """Draws batches of tasks; keeps no state, so a resumed run gets the batches it would have got.
+    """Draws batches of tasks, each by its number, so a resumed run gets those it would have got.
 
     Args:
         image_set: where images come from.
@@ -93,15 +93,17 @@ class EpisodeSampler:
         self.settings = settings
         self.seed = seed
         self._split_key = zlib.crc32(image_set.split.encode())
+        self._resident: dict[torch.device, torch.Tensor] = {}
 
     def batch(
         self, index: int, tasks: int, *, device: torch.device | str = "cpu", rank: int = 0
     ) -> Episodes:
         """Batch number `index` of this process: a pure function of seed, split, index and rank.
 
-        A class and an image of it are drawn without replacement within a task. Bytes travel to
-        the device and become floats there.
+        A class and an image of it are drawn without replacement within a task. An accelerator gets
+        the bytes of the whole set with its first batch, and from then on only numbers.
         """
+        device = torch.device(device)
         ways, shots = self.settings.ways, self.settings.shots
         images = self.image_set
         rng = np.random.default_rng([self.seed, self._split_key, index, rank])
@@ -119,19 +121,25 @@ class EpisodeSampler:
         )
 
     def _images(
-        self, picked: NDArray[np.int64], turns: NDArray[np.int64], device: torch.device | str
+        self, picked: NDArray[np.int64], turns: NDArray[np.int64], device: torch.device
     ) -> torch.Tensor:
         """Images (tasks, ways, n) turned as their class asks: (tasks, ways * n, C, H, W)."""
-        pixels = self.image_set.images[picked]
+        pixels = self._pixels(picked, device)
         for quarter in range(1, self.image_set.quarter_turns):
-            chosen = turns == quarter
-            pixels[chosen] = np.rot90(pixels[chosen], quarter, axes=(-2, -1))
-        moved = torch.from_numpy(pixels).to(device).flatten(1, 2)
+            chosen = tuple(torch.from_numpy(i).to(device) for i in np.nonzero(turns == quarter))
+            pixels[chosen] = torch.rot90(pixels[chosen], quarter, (-2, -1))
         mean, std = (
             torch.tensor(values, device=device).view(-1, 1, 1)
             for values in (self.image_set.mean, self.image_set.std)
         )
-        return moved.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std)
+        return pixels.flatten(1, 2).to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std)
+
+    def _pixels(self, picked: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+        if device.type == "cpu":
+            return torch.from_numpy(self.image_set.images[picked])
+        if device not in self._resident:
+            self._resident[device] = torch.tensor(self.image_set.images, device=device)
+        return self._resident[device][torch.from_numpy(picked).to(device)]
 
 
 def _check(image_set: ImageSet, settings: EpisodeSettings) -> None:

@@ -35,7 +35,10 @@ def recipe(request: Request) -> Recipe:
     """
     paths = [_obtain(stem, request) for stem in MD5_SUMS]
     return Recipe(
-        fingerprint=fingerprint("omniglot", paths), open=lambda: _plan(paths), rotations="train"
+        fingerprint=fingerprint("omniglot", paths),
+        open=lambda: _plan(paths),
+        rotations="train",
+        inverted=True,
     )
 
 

@@ -81,11 +81,13 @@ class Recipe:
         fingerprint: changes when the images would.
         open: opens the files for as long as they are read.
         rotations: what is customary with this data set.
+        inverted: whether its images are negatives of the pictures in its files.
     """
 
     fingerprint: str
     open: Callable[[], AbstractContextManager[Plan]]
     rotations: Rotations = "none"
+    inverted: bool = False
 
 
 def fingerprint(name: str, paths: Iterable[Path], **options: Any) -> str:

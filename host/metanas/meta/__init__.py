@@ -1,7 +1,9 @@
 """Few-shot learning: inner loop, outer loop, evaluation (MAML++)."""
 
-from metanas.meta.checkpoint import Checkpoint, check_same_settings, load_checkpoint
-from metanas.meta.evaluation import QUERY_NORMS, Accuracy, adapted_weights, evaluate, evaluate_loss
+from metanas.meta.algorithms import ALGORITHMS, Algorithm
+from metanas.meta.checkpoint import Best, Checkpoint, check_same_settings, load_checkpoint
+from metanas.meta.evaluation import Accuracy, adapted_weights, evaluate, evaluate_loss
+from metanas.meta.initialisation import initialise
 from metanas.meta.inner_loop import (
     MetaLoss,
     QueryNorm,
@@ -12,14 +14,17 @@ from metanas.meta.inner_loop import (
     support_statistics,
 )
 from metanas.meta.outer_loop import Observer, meta_train
-from metanas.meta.parameters import MetaParameters, initialise
+from metanas.meta.parameters import MetaParameters
 from metanas.meta.plan import Chooser, Fixed, TrainingPlan
 from metanas.meta.schedule import OuterSettings
 from metanas.meta.training_state import TrainingFiles
+from metanas.meta.validation import Validation, ValidationSettings, validate
 
 __all__ = [
-    "QUERY_NORMS",
+    "ALGORITHMS",
     "Accuracy",
+    "Algorithm",
+    "Best",
     "Checkpoint",
     "Chooser",
     "Fixed",
@@ -30,6 +35,8 @@ __all__ = [
     "QueryNorm",
     "TrainingFiles",
     "TrainingPlan",
+    "Validation",
+    "ValidationSettings",
     "adapted_weights",
     "check_same_settings",
     "evaluate",
@@ -42,4 +49,5 @@ __all__ = [
     "norms_at",
     "query_logits",
     "support_statistics",
+    "validate",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,14 +12,11 @@ from torch import Tensor
 from metanas.data import Episodes, EpisodeSampler
 from metanas.meta.inner_loop import QueryNorm, inner_loop, meta_loss, query_logits
 from metanas.meta.parameters import MetaParameters
+from metanas.meta.task_parts import task_parts
 from metanas.parallel import Group
 from metanas.spaces.network import Network, Weights
 
-QUERY_NORMS: tuple[QueryNorm, ...] = ("deployed", "transductive")
-
 _Z_95 = 1.959964
-_TASKS_AT_ONCE = 2
-"""More leave a core's cache, and take longer a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,12 @@ class Accuracy:
         return cls(float(accuracies.mean()), _Z_95 * spread / math.sqrt(count), count)
 
 
+def query_norms(parameters: MetaParameters) -> tuple[QueryNorm, ...]:
+    """The protocols that the parameters can be evaluated in."""
+    always: tuple[QueryNorm, ...] = ("deployed", "transductive")
+    return (*always, "running") if parameters.statistics else always
+
+
 def adapted_weights(
     network: Network, parameters: MetaParameters, images: Tensor, labels: Tensor
 ) -> Weights:
@@ -65,7 +68,7 @@ def evaluate_loss(
             second_order=False,
             query_norm=query_norm,
         )
-        for part in episodes.parts(_TASKS_AT_ONCE)
+        for part in task_parts(episodes)
     ]
     losses = torch.cat([result.losses for result in results])
     accuracies = torch.cat([result.accuracies for result in results])
@@ -82,43 +85,45 @@ def evaluate(
     batch: int = 20,
     observer: Callable[[int], None] | None = None,
 ) -> dict[QueryNorm, Accuracy]:
-    """Adapt to each episode and classify its query images.
+    """Adapt to each episode and classify its query images, in each of `query_norms`.
 
     Args:
         group: the workers; each takes its share of the batches.
         network: the architecture.
-        parameters: of exactly this network, outside any graph.
+        parameters: of exactly this network, outside any graph, on any device.
         sampler: test tasks.
         episodes: number of them, rounded up to whole batches.
         batch: episodes drawn at once.
         observer: called with the number of episodes done, in the leading process.
     """
+    parameters = parameters.to(group.device)
     batches = math.ceil(episodes / batch)
-    accuracies = torch.zeros(len(QUERY_NORMS), batches, batch)
+    norms = query_norms(parameters)
+    accuracies = torch.zeros(len(norms), batches, batch)
     for index in group.share(batches):
         rights = [
-            _classified_rightly(network, parameters, part)
-            for part in sampler.batch(index, batch).parts(_TASKS_AT_ONCE)
+            _classified_rightly(network, parameters, part, norms)
+            for part in task_parts(sampler.batch(index, batch, device=group.device))
         ]
-        accuracies[:, index] = torch.cat(rights, dim=1)
+        accuracies[:, index] = torch.cat(rights, dim=1).cpu()
         if observer:
             observer((index + 1) * batch)
     group.sum(accuracies)
     if observer:
         observer(batches * batch)
-    return {
-        norm: Accuracy.of(row.flatten()) for norm, row in zip(QUERY_NORMS, accuracies, strict=True)
-    }
+    return {norm: Accuracy.of(row.flatten()) for norm, row in zip(norms, accuracies, strict=True)}
 
 
-def _classified_rightly(network: Network, parameters: MetaParameters, episodes: Episodes) -> Tensor:
-    """Accuracy of each task by each of `QUERY_NORMS`: (norms, tasks)."""
+def _classified_rightly(
+    network: Network, parameters: MetaParameters, episodes: Episodes, norms: Sequence[QueryNorm]
+) -> Tensor:
+    """Accuracy of each task in each protocol, (norms, tasks)."""
     weights = adapted_weights(network, parameters, episodes.support_images, episodes.support_labels)
     step = parameters.steps - 1
     with torch.no_grad():
         logits = [
             query_logits(network, parameters, weights, episodes, step=step, query_norm=norm)
-            for norm in QUERY_NORMS
+            for norm in norms
         ]
     right = torch.stack(logits).argmax(-1) == episodes.query_labels
     return right.float().mean(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -12,14 +12,16 @@ from torch.nn import functional as F
 
 from metanas.data import Episodes
 from metanas.meta.parameters import MetaParameters
+from metanas.meta.running_statistics import running_at
 from metanas.spaces.network import Network, Statistics, Weights
 
-QueryNorm = Literal["transductive", "deployed"]
+QueryNorm = Literal["transductive", "deployed", "running"]
 """Where the query images' batch-norm statistics come from.
 
 `transductive` is the papers' protocol: the query images are normalised together, by their own
 statistics. `deployed` is what a board does: it sees one image at a time, so the statistics are
-those of the support set under the adapted weights.
+those of the support set under the adapted weights. `running` serves a board too: the statistics
+are the running ones of the inner step, which training has kept.
 """
 
 
@@ -28,14 +30,16 @@ class MetaLoss:
     """What a batch of tasks gave.
 
     Args:
-        loss: scalar, mean over the tasks; differentiable.
+        loss: scalar, mean over the tasks; its gradient is the meta-gradient.
         losses: (tasks,), detached, of the last inner step.
         accuracies: (tasks,), share of query images classified rightly after the last inner step.
+        statistics: inner step to the query images' own statistics, where running ones are kept.
     """
 
     loss: Tensor
     losses: Tensor
     accuracies: Tensor
+    statistics: dict[int, Statistics] = field(default_factory=dict)
 
 
 def inner_loop(
@@ -97,6 +101,7 @@ def meta_loss(
         query_norm: the batch-norm protocol of the query images.
     """
     total = torch.zeros(())
+    statistics: dict[int, Statistics] = {}
     adapted = inner_loop(
         network,
         parameters,
@@ -109,10 +114,12 @@ def meta_loss(
             logits = query_logits(
                 network, parameters, weights, episodes, step=step, query_norm=query_norm
             )
-            losses = _task_losses(logits, episodes.query_labels)
+            losses = task_losses(logits, episodes.query_labels)
             total = total + step_weights[step] * losses.mean()
-    right = logits.detach().argmax(-1) == episodes.query_labels
-    return MetaLoss(total, losses.detach(), right.float().mean(1))
+            if parameters.statistics:
+                statistics[step] = query_statistics(network, parameters, weights, episodes, step)
+    accuracies = task_accuracies(logits, episodes.query_labels)
+    return MetaLoss(total, losses.detach(), accuracies, statistics)
 
 
 def query_logits(
@@ -124,12 +131,30 @@ def query_logits(
     step: int,
     query_norm: QueryNorm,
 ) -> Tensor:
-    """Logits of the query images under adapted weights, (tasks, images, ways)."""
+    """Logits of the query images under adapted weights, (tasks, images, ways).
+
+    Raises:
+        InvalidSettingsError: `query_norm` is "running", and the parameters keep no such statistics.
+    """
     norms = norms_at(parameters, step)
     statistics = None
     if query_norm == "deployed":
         statistics = support_statistics(network, weights, norms, episodes.support_images)
+    elif query_norm == "running":
+        statistics = running_at(parameters, step, tasks=len(episodes))
     return network(weights, norms, episodes.query_images, statistics=statistics)
+
+
+@torch.no_grad()
+def query_statistics(
+    network: Network, parameters: MetaParameters, weights: Weights, episodes: Episodes, step: int
+) -> Statistics:
+    """What the query images would be normalised by in the transductive protocol.
+
+    A pass of its own: recording in the one that is differentiated would make that one slower.
+    """
+    norms = norms_at(parameters, step)
+    return support_statistics(network, weights, norms, episodes.query_images)
 
 
 def support_statistics(
@@ -142,14 +167,21 @@ def support_statistics(
 
 
 def norms_at(parameters: MetaParameters, step: int) -> Weights:
-    """Batch-norm's scales and shifts of one inner step, (channels,)."""
-    return {name: tensor[step] for name, tensor in parameters.norms.items()}
+    """Batch-norm's scales and shifts of one inner step, (channels,); empty if they are adapted."""
+    return {name: tensor[step % len(tensor)] for name, tensor in parameters.norms.items()}
+
+
+def task_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each task's images, (tasks,)."""
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view_as(labels).mean(1)
+
+
+def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of each task's images classified rightly, (tasks,)."""
+    right = logits.detach().argmax(-1) == labels
+    return right.float().mean(1)
 
 
 def _detached(weights: Weights) -> Weights:
     return {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
-
-
-def _task_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view_as(labels).mean(1)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from metanas.errors import CheckpointError
-from metanas.spaces.network import Network, Shapes, Weights, cut
+from metanas.spaces.network import Network, Weights, cut
 
-_GROUPS = ("adapted", "norms", "rates")
+_GROUPS = ("adapted", "norms", "rates", "statistics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +20,18 @@ class MetaParameters:
 
     Args:
         adapted: name to tensor, what the inner loop changes.
-        norms: name to (steps, channels), batch-norm's scales and shifts of each inner step.
+        norms: name to (steps, channels), batch-norm's scales and shifts of each inner step, or to
+            (1, channels), those of all steps; empty where they are in `adapted`.
         rates: name of an adapted tensor to (steps,), its inner learning rates
             (MAML++, "learning per-layer per-step learning rates").
+        statistics: name such as `conv0.mean` to (steps, channels), batch-norm's running statistics
+            over the query images, out of the optimiser's reach; empty where none are kept.
     """
 
     adapted: Weights
     norms: Weights
     rates: Weights
+    statistics: Weights = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -37,16 +40,14 @@ class MetaParameters:
 
     def cut(self, network: Network) -> MetaParameters:
         """The part that one architecture of a super-network uses, as views."""
-        norms = {
-            name: cut(self.norms[name].T, shape).T for name, shape in network.norm_shapes.items()
-        }
+        adapted, norms = network.adapted_shapes, network.norm_shapes
+        if not self.norms:
+            adapted, norms = adapted | norms, {}
         return MetaParameters(
-            adapted={
-                name: cut(self.adapted[name], shape)
-                for name, shape in network.adapted_shapes.items()
-            },
-            norms=norms,
-            rates={name: self.rates[name] for name in network.adapted_shapes},
+            adapted={name: cut(self.adapted[name], shape) for name, shape in adapted.items()},
+            norms={name: cut(self.norms[name].T, shape).T for name, shape in norms.items()},
+            rates={name: self.rates[name] for name in adapted},
+            statistics=self.statistics,  # of one network, so all of them
         )
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +61,7 @@ class MetaParameters:
         """Read back what `named` gave.
 
         Raises:
-            CheckpointError: a name is of no group, or a group is empty.
+            CheckpointError: a name is of no group, or a group that must not be empty is.
         """
         groups: dict[str, Weights] = {group: {} for group in _GROUPS}
         for full_name, tensor in tensors.items():
@@ -68,63 +69,21 @@ class MetaParameters:
             if group not in groups:
                 raise CheckpointError(f"unexpected tensor {full_name!r}")
             groups[group][name] = tensor
-        if empty := [group for group, tensors in groups.items() if not tensors]:
+        held = {"statistics"} | {group for group, tensors in groups.items() if tensors}
+        if any(name.endswith(".scale") for name in groups["adapted"]):
+            held.add("norms")
+        if empty := [group for group in _GROUPS if group not in held]:
             raise CheckpointError(f"no tensors of {', '.join(empty)}")
         return cls(**groups)
+
+    def to(self, device: torch.device) -> MetaParameters:
+        """The same values on a device, outside any graph."""
+        return MetaParameters.from_named(
+            {name: tensor.detach().to(device) for name, tensor in self.named()}
+        )
 
     def detached(self) -> MetaParameters:
         """Copies outside any graph."""
         return MetaParameters.from_named(
             {name: tensor.detach().clone() for name, tensor in self.named()}
         )
-
-
-def initialise(
-    networks: Sequence[Network], *, steps: int, rate: float, seed: int
-) -> MetaParameters:
-    """Fresh parameters: Xavier-uniform weights, zero biases, unit scales, equal rates.
-
-    Args:
-        networks: one network, or the corners of a super-network: a tensor that several of them
-            name gets the largest shape.
-        steps: inner steps.
-        rate: inner learning rates at the start; a classifier's is divided by the area of its map,
-            since a step of a linear layer changes its output in proportion to its inputs.
-        seed: of the weights.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    adapted = {
-        name: _xavier(shape, generator) if name.endswith("weight") else torch.zeros(shape)
-        for name, shape in _union(network.adapted_shapes for network in networks).items()
-    }
-    norms = {
-        name: (torch.ones if name.endswith("scale") else torch.zeros)((steps, *shape))
-        for name, shape in _union(network.norm_shapes for network in networks).items()
-    }
-    rates = {
-        name: torch.full((steps,), rate / _inputs_a_channel(name, tensor))
-        for name, tensor in adapted.items()
-    }
-    parameters = MetaParameters(adapted, norms, rates)
-    for _, tensor in parameters.named():
-        tensor.requires_grad_()
-    return parameters
-
-
-def _union(many: Iterable[Shapes]) -> Shapes:
-    union: Shapes = {}
-    for shapes in many:
-        for name, shape in shapes.items():
-            union[name] = tuple(map(max, shape, union.get(name, shape)))
-    return union
-
-
-def _inputs_a_channel(name: str, tensor: Tensor) -> int:
-    classifier = name.startswith("head") and tensor.dim() > 1
-    return math.prod(tensor.shape[2:]) if classifier else 1
-
-
-def _xavier(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    area = math.prod(shape[2:])
-    bound = math.sqrt(6 / ((shape[0] + shape[1]) * area))
-    return (torch.rand(shape, generator=generator) * 2 - 1) * bound

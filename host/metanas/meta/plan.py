@@ -6,9 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from metanas.data import EpisodeSampler
+from metanas.errors import InvalidSettingsError
+from metanas.meta.initialisation import initialise
 from metanas.meta.inner_loop import QueryNorm
-from metanas.meta.parameters import MetaParameters, initialise
+from metanas.meta.parameters import MetaParameters
 from metanas.meta.schedule import OuterSettings
+from metanas.meta.validation import Validation, ValidationSettings
+from metanas.parallel import Group
 from metanas.spaces import Architecture, SearchSpace
 
 A_co = TypeVar("A_co", bound=Architecture, covariant=True)
@@ -55,6 +59,11 @@ class TrainingPlan(Generic[A]):
         query_norm: batch-norm protocol of the query images.
         context: what else a checkpoint must have been made by to be gone on from, such as the
             data set.
+        validation: at the end of every epoch; by default there is none.
+
+    Raises:
+        InvalidSettingsError: running statistics are asked of a super-network, or for the query
+            images of a network that is to keep none.
     """
 
     space: SearchSpace[A]
@@ -64,11 +73,31 @@ class TrainingPlan(Generic[A]):
     outer: OuterSettings
     query_norm: QueryNorm
     context: dict[str, Any]
+    validation: Validation[A] | None = None
 
-    def settings(self, workers: int) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        if self.outer.running_statistics and not isinstance(self.chooser, Fixed):
+            raise InvalidSettingsError(
+                "a super-network keeps no running statistics: each of its networks has its own",
+                hint="train it without running_statistics",
+            )
+        if self.query_norm == "running" and not self.outer.running_statistics:
+            raise InvalidSettingsError(
+                "query_norm is 'running', but training keeps no running statistics",
+                hint="train one network with running_statistics, or choose another query_norm",
+            )
+
+    def settings(self, group: Group) -> dict[str, Any]:
         """Flat values that a checkpoint is compared by."""
         plan = self.context | self.space.settings | asdict(self.outer) | self.chooser.settings
-        return plan | {"query_norm": self.query_norm, "workers": workers}
+        settings = self.validation.settings if self.validation else ValidationSettings()
+        return plan | {
+            "query_norm": self.query_norm,
+            "validation_tasks": settings.tasks,
+            "patience": settings.patience,
+            "workers": group.size,
+            "accelerator": group.device.type,
+        }
 
     def initialise(self) -> MetaParameters:
         """Fresh parameters."""
@@ -77,4 +106,8 @@ class TrainingPlan(Generic[A]):
             steps=self.outer.inner_steps,
             rate=self.outer.inner_rate,
             seed=self.outer.seed,
+            learned_rates=self.outer.learned_rates,
+            per_step_norms=self.outer.per_step_norms,
+            adapted_norms=self.outer.adapted_norms,
+            running_statistics=self.outer.running_statistics,
         )

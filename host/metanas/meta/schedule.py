@@ -1,29 +1,42 @@
-"""The schedules of MAML++ (Antoniou et al. 2019): what changes as meta-training goes on."""
+"""How to meta-train: the schedules and switches of MAML++ (Antoniou et al. 2019)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from metanas.errors import InvalidSettingsError
 
 _LEAST_SHARE = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OuterSettings:
-    """How to meta-train.
+    """How to meta-train; the defaults are MAML++, `ALGORITHMS` has what others differ by.
 
     Args:
         epochs: number of epochs.
         iterations: outer steps in an epoch.
         tasks: tasks in an outer step, over all workers.
         inner_steps: gradient steps on a support set.
-        inner_rate: inner learning rates at the start; they are learned.
+        inner_rate: inner learning rates at the start.
         rate: outer learning rate at the start (Adam).
         final_rate: at the end of its cosine.
         first_order_share: share of the epochs that are first-order, before the second derivatives
-            are switched on (derivative-order annealing).
+            are switched on (derivative-order annealing); with 1 they never are.
         multi_step_share: share of the epochs over which the multi-step loss is annealed away.
         seed: of weights, tasks and sampled architectures.
+        learned_rates: learn the inner rates, one a tensor and step; otherwise they stay.
+        per_step_norms: batch-norm has a scale and shift for each inner step; otherwise for all.
+        adapted_norms: the inner loop changes batch-norm's scales and shifts as it does weights.
+        running_statistics: keep running statistics of batch-norm over query images for each inner
+            step; not for a super-network, whose networks each have statistics of their own.
+        outer: `gradient` is that of the query loss; `reptile` is the initial minus the adapted
+            weights, of the support set alone.
+
+    Raises:
+        InvalidSettingsError: a value is out of range, or two of them exclude each other.
     """
 
     epochs: int = 100
@@ -36,6 +49,38 @@ class OuterSettings:
     first_order_share: float = 0.3
     multi_step_share: float = 0.1
     seed: int = 0
+    learned_rates: bool = True
+    per_step_norms: bool = True
+    adapted_norms: bool = False
+    running_statistics: bool = False
+    outer: Literal["gradient", "reptile"] = "gradient"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "iterations", "tasks", "inner_steps"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("inner_rate", "rate"):
+            self._require(name, 0 < getattr(self, name) < math.inf, "a number above 0")
+        self._require("final_rate", 0 <= self.final_rate < math.inf, "0 or a number above")
+        for name in ("first_order_share", "multi_step_share"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        self._require("outer", self.outer in ("gradient", "reptile"), "gradient or reptile")
+        if self.adapted_norms:
+            self._require("per_step_norms", not self.per_step_norms, "False with adapted_norms")
+        if self.outer == "reptile":
+            self._check_reptile()
+
+    def _check_reptile(self) -> None:
+        """Refuse what Reptile cannot do: it has no query loss to differentiate."""
+        self._require("learned_rates", not self.learned_rates, "False with outer='reptile'")
+        self._require("adapted_norms", self.adapted_norms, "True with outer='reptile'")
+        self._require("first_order_share", self.first_order_share == 1, "1 with outer='reptile'")
+        self._require("multi_step_share", self.multi_step_share == 0, "0 with outer='reptile'")
+
+    def _require(self, name: str, fulfilled: bool, allowed: str) -> None:
+        if not fulfilled:
+            raise InvalidSettingsError(
+                f"{name} is {getattr(self, name)!r}", hint=f"it must be {allowed}"
+            )
 
     @property
     def steps(self) -> int:

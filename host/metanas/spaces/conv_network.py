@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanas.spaces.batch_norm import NORM_EPSILON, batch_norm
+from metanas.spaces.convolution import channels_last, convolve
 from metanas.spaces.network import Moments, Shapes, Statistics, Weights
 from metanas_agent.layers import ConvLayer, HeadLayer
-
-NORM_EPSILON = 1e-5
 
 Convolve = Callable[[str, Tensor], Tensor]
 """Apply the named convolution and its batch-norm to a map."""
@@ -80,24 +80,23 @@ class ConvNetwork(ABC):
     ) -> Tensor:
         """Logits (tasks, images, ways); see `Network`."""
         tasks, count = images.shape[:2]
+        norms = norms or adapted
 
-        def convolve(name: str, x: Tensor) -> Tensor:
-            conv = self.convs[name]
-            x = F.conv2d(
-                x,
-                adapted[f"{name}.weight"].flatten(0, 1),
-                adapted[f"{name}.bias"].flatten(),
-                stride=conv.stride,
-                padding=conv.kernel // 2,
-                groups=tasks,
+        def layer(name: str, x: Tensor) -> Tensor:
+            weight = adapted[f"{name}.weight"].flatten(0, 1)
+            x = convolve(x, weight, stride=self.convs[name].stride, groups=tasks)
+            scale, shift = (
+                norms[f"{name}.{part}"].expand(tasks, -1).flatten() for part in ("scale", "shift")
             )
-            moments = statistics[name] if statistics else None
+            if statistics is None and record is None:
+                return batch_norm(x, scale, shift)  # which takes a bias off again
+            x = x + adapted[f"{name}.bias"].reshape(-1, 1, 1)
+            moments = statistics[name] if statistics else _moments(x, tasks)
             if record is not None:
-                moments = moments or _moments(x, tasks)
                 record[name] = moments
-            return _normalise(x, norms[f"{name}.scale"], norms[f"{name}.shift"], moments, tasks)
+            return _normalise(x, scale, shift, moments)
 
-        x = self._map(images.transpose(0, 1).flatten(1, 2), convolve)
+        x = self._map(channels_last(images.transpose(0, 1).flatten(1, 2)), layer)
         if self.head.pool_window != (1, 1):
             x = F.avg_pool2d(x, self.head.pool_window, self.head.pool_stride)
         features = x.reshape(count, tasks, -1).transpose(0, 1)
@@ -107,6 +106,7 @@ class ConvNetwork(ABC):
 
     def folded(self, adapted: Weights, norms: Weights, statistics: Statistics) -> nn.Module:
         """Convolution, activation and pooling modules, batch-norm folded into the convolution."""
+        norms = norms or adapted
 
         def fold(name: str) -> nn.Conv2d:
             conv = self.convs[name]
@@ -134,16 +134,12 @@ class ConvNetwork(ABC):
 
 
 def _moments(x: Tensor, tasks: int) -> Moments:
-    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    mean = x.mean((0, 2, 3))  # var_mean takes twenty times as long
+    variance = (x - mean.view(-1, 1, 1)).square().mean((0, 2, 3))
     return Moments(mean.view(tasks, -1), variance.view(tasks, -1))
 
 
-def _normalise(
-    x: Tensor, scale: Tensor, shift: Tensor, moments: Moments | None, tasks: int
-) -> Tensor:
-    scale, shift = scale.repeat(tasks), shift.repeat(tasks)
-    if moments is None:
-        return F.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPSILON)
+def _normalise(x: Tensor, scale: Tensor, shift: Tensor, moments: Moments) -> Tensor:
     gain = scale * torch.rsqrt(moments.variance.flatten() + NORM_EPSILON)
     offset = shift - moments.mean.flatten() * gain
     return x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1)

@@ -14,7 +14,7 @@ from metanas.errors import ArchitectureError
 from metanas.spaces.conv_choice import ConvArchitecture, ConvChoice
 from metanas.spaces.layer_index import LayerIndex, Table
 from metanas.spaces.space import Genes, LayerIndices, SearchSpace
-from metanas_agent.layers import ACTIVATIONS, HeadLayer, LayerSpec
+from metanas_agent.layers import ACTIVATIONS, DTYPES, HeadLayer, LayerSpec
 
 KERNELS = (1, 3, 5)
 
@@ -77,9 +77,11 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
         global_expansion: whether the channels of the last layer of each block, its edge, are
             searched too; without it (table 2 of H-Meta-NAS) they are the base channels.
         adaptive_depth: whether fewer blocks than all are allowed (adaptive number of layers).
+        dtype: what the layers compute in on a device, `float32` or `int8`. The architectures are
+            the same; what they cost is not.
 
     Raises:
-        ArchitectureError: the down-sampling is unknown.
+        ArchitectureError: the down-sampling or the dtype is unknown.
     """
 
     base_channels: ClassVar[tuple[int, ...]]
@@ -97,17 +99,23 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
         pool: int = 5,
         global_expansion: bool = True,
         adaptive_depth: bool = True,
+        dtype: str = "float32",
     ) -> None:
         super().__init__(input_shape=input_shape, ways=ways)
-        if downsampling not in get_args(Downsampling):
-            raise ArchitectureError(
-                f"{self.name}: unknown downsampling {downsampling!r}",
-                hint=f"choose from {', '.join(get_args(Downsampling))}",
-            )
+        for what, given, known in (
+            ("downsampling", downsampling, get_args(Downsampling)),
+            ("dtype", dtype, DTYPES),
+        ):
+            if given not in known:
+                raise ArchitectureError(
+                    f"{self.name}: unknown {what} {given!r}",
+                    hint=f"choose from {', '.join(known)}",
+                )
         self.downsampling = downsampling
         self.pool = pool
         self.global_expansion = global_expansion
         self.adaptive_depth = adaptive_depth
+        self.dtype = dtype
         self.blocks = len(self.base_channels) // self.layers_per_block
         self.depths = tuple(range(1, self.blocks + 1)) if adaptive_depth else (self.blocks,)
         self.layer_channels = tuple(
@@ -162,7 +170,7 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
 
     @property
     def settings(self) -> dict[str, str | int | bool]:
-        """What makes this space what it is."""
+        """What makes this space what it is; the dtype, where it is not float32."""
         return {
             "space": self.name,
             "input": "x".join(map(str, self.input_shape)),
@@ -171,6 +179,7 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
             "pool": self.pool,
             "global_expansion": self.global_expansion,
             "adaptive_depth": self.adaptive_depth,
+            **({"dtype": self.dtype} if self.dtype != "float32" else {}),
         }
 
     @property
@@ -338,7 +347,7 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
     def _head(self, depth: int, in_channels: int) -> HeadLayer:
         sides = self._sides[depth]
         pool = self.pool if self.pool <= min(sides) else 1
-        return HeadLayer(in_channels, *sides, pool=pool, ways=self.ways)
+        return HeadLayer(in_channels, *sides, pool=pool, ways=self.ways, dtype=self.dtype)
 
     def _factors_at(self, position: int) -> tuple[float, ...]:
         edge = (position + 1) % self.layers_per_block == 0

@@ -37,7 +37,7 @@ class Network(Protocol):
 
     @property
     def norm_shapes(self) -> Shapes:
-        """Batch-norm scales and shifts, learned by the outer loop alone (MAML++, per step)."""
+        """Batch-norm scales and shifts, which MAML++ learns by the outer loop alone, per step."""
 
     def __call__(
         self,
@@ -52,7 +52,7 @@ class Network(Protocol):
 
         Args:
             adapted: tensors of `adapted_shapes`, each with the task as first dimension.
-            norms: tensors of `norm_shapes`, shared by all tasks.
+            norms: tensors of `norm_shapes`, shared by all tasks; or empty, and `adapted` has them.
             images: (tasks, images, channels, height, width).
             statistics: normalise with these; None takes those of `images` themselves.
             record: filled with the statistics that were used.

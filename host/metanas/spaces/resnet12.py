@@ -82,6 +82,7 @@ class ResNet12Space(ConvSpace[_BlockTables]):
             kernel=kernel,
             stride=1 if self.downsampling == "pooled" else 2,
             activation=activation,
+            dtype=self.dtype,
         )
 
     def _inner(
@@ -93,6 +94,7 @@ class ResNet12Space(ConvSpace[_BlockTables]):
             out_channels=channels,
             kernel=kernel,
             activation=activation,
+            dtype=self.dtype,
         )
 
     def _shortcut(self, block: int, in_channels: int, channels: int) -> ConvLayer:
@@ -100,7 +102,8 @@ class ResNet12Space(ConvSpace[_BlockTables]):
 
     def _add(self, block: int, channels: int, activation: str) -> AddLayer:
         pool = 2 if self.downsampling == "pooled" else 1
-        return AddLayer(channels, *self._inner_sides(block), activation=activation, pool=pool)
+        sides = self._inner_sides(block)
+        return AddLayer(channels, *sides, activation=activation, pool=pool, dtype=self.dtype)
 
     def _inner_sides(self, block: int) -> tuple[int, int]:
         return self._sides[block if self.downsampling == "pooled" else block + 1]

@@ -59,6 +59,7 @@ class VGG9Space(ConvSpace[Table]):
                 stride=1 if pooled else 2,
                 activation=choice.activation,
                 pool=2 if pooled else 1,
+                dtype=self.dtype,
             ),
         )
 
