@@ -103,7 +103,7 @@ class TestTwoWorkers:
         torch.testing.assert_close(running_means, 0.1 * seen_means.mean(0), rtol=1e-3, atol=1e-6)
         moments = checkpoint.optimiser
         for name, tensor in parameters.named():
-            if not tensor.requires_grad:
+            if tensor.grad is None:  # what is not learned, and biases before batch-norm
                 assert f"{name}:exp_avg" not in moments
                 continue
             first_moment = 0.1 * tensor.grad  # Adam's, after one step

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metanas.deploy import Agreement, Network, Prediction, Verification, write_verification
+from metanas.deploy import (
+    Agreement,
+    EpisodeAccuracy,
+    Network,
+    PeakMemory,
+    Prediction,
+    Verification,
+    write_verification,
+)
 from metanas.devices.device import DeviceDescription
 from metanas.files import append_json_line, write_bytes, write_json
 from metanas.profiling import CALL, LatencyTable, Sentinel, TableHeader, write_table
@@ -79,7 +87,10 @@ def make_run(folder: Path) -> Path:
 
 
 def costs_of(space, table, genes):
-    costs = {name: getattr(space, name)(genes) for name in ("params", "size_bytes", "macs")}
+    costs = {
+        name: getattr(space, name)(genes)
+        for name in ("params", "size_bytes", "macs", "memory_bytes")
+    }
     costs[COST] = table.latency_ms(space, genes)
     return {name: values.astype(float).tolist() for name, values in costs.items()}
 
@@ -96,6 +107,7 @@ def _write_search(folder, space, table, rng):
         line = {
             "round": number,
             "architectures": [str(space.from_genes(row)) for row in genes],
+            "tasks": [3] * POPULATION,
             "losses": (1.6 - 1.3 * accuracy).tolist(),
             "accuracies": accuracy.tolist(),
             "costs": costs,
@@ -140,6 +152,8 @@ def _write_training(folder, rng):
         for step in range(120):
             accuracy = float(top - (top - 0.2) * np.exp(-step / 25) + rng.normal(0, 0.02))
             line = {"step": step, "loss": 1.6 - accuracy, "accuracy": accuracy, "seconds": 0.25}
+            if name == "found" and step % 20 == 19:
+                line |= {"val_loss": None, "val_accuracy": accuracy - 0.05}
             with (folder / f"{name}.metrics.jsonl").open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
 
@@ -172,8 +186,8 @@ def _verification(latency_ms):
             top1=1.0,
             tolerance=1e-4,
         ),
-        device_accuracy=0.93,
-        host_accuracy=0.93,
+        device_accuracy=EpisodeAccuracy(accuracy=0.93, interval=0.01, episodes=10),
+        host_accuracy=EpisodeAccuracy(accuracy=0.93, interval=0.01, episodes=10),
         predicted=Prediction(
             latency_ms=latency_ms,
             low_ms=latency_ms * 0.97,
@@ -194,7 +208,7 @@ def _verification(latency_ms):
             runtime_version="1.20.1",
         ),
         medians_ms=tuple(latency_ms * (1.05 + i / 100) for i in range(10)),
-        peak_memory_bytes=61_000_000,
+        memory=PeakMemory(process_bytes=61_000_000, runtime_bytes=60_000_000),
         provenance=provenance(seed=0),
     )
 

@@ -82,6 +82,11 @@ def test_all_five_charts_are_there_and_described(page):
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 20 for chart in charts)
 
 
+def test_validation_is_drawn_where_there_was_any(written):
+    assert "found, validation" in written
+    assert "supernet, validation" not in written
+
+
 def test_charts_take_their_colours_from_the_page(written):
     assert "var(--accent)" in written
     assert not re.search("#0101[0-9a-f]{2}", written)

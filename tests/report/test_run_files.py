@@ -25,6 +25,9 @@ def test_whole_run_misses_nothing(whole_run):
     assert run.missing == {}
     assert list(run.training) == ["supernet", "found", "baseline"]
     assert {len(steps) for steps in run.training.values()} == {120}
+    validated = [s.step for s in run.training["found"] if s.val_accuracy is not None]
+    assert validated == [19, 39, 59, 79, 99, 119]
+    assert all(step.val_accuracy is None for step in run.training["supernet"])
     assert len(run.rounds) == 20
     assert run.search.evaluated == 480
     assert list(run.networks) == ["found", "baseline"]

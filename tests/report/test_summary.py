@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 from rich.console import Console
 
@@ -20,6 +21,40 @@ def test_summary_shows_both_networks(whole_run):
     assert "Latency on local is predicted from measured rows." in text
     assert "agree on the top-1 of 100.00% of 750 images" in text
     assert "Latency as predicted: measured / predicted = 1.08." in text
+
+
+def test_memory_is_shown_as_it_was_priced(whole_run):
+    networks = json.loads((whole_run / "evaluation.json").read_text())
+    (row,) = [line for line in printed(whole_run).splitlines() if line.split()[1:2] == ["memory"]]
+    shown = [
+        wording.size(networks[name]["costs"]["memory_bytes"]) for name in ("found", "baseline")
+    ]
+    assert [cell.strip() for cell in row.strip("│").split("│")[1:]] == [
+        cell.replace("\xa0", " ") for cell in shown
+    ]
+
+
+def test_energy_is_shown_where_it_is_known(new_run):
+    folder = new_run("run")
+    assert "energy" not in printed(folder)
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation["found"]["costs"]["energy_mj[pi0]"] = 1.2
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    verification = json.loads((folder / "verify.json").read_text())
+    verification["measured"]["energy_mj"] = 1.3
+    (folder / "verify.json").write_text(json.dumps(verification))
+    lines = [line.strip("│").split("│") for line in printed(folder).splitlines()]
+    cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in lines}
+    assert cells["predicted energy, pi0"] == ["1.20 mJ", "no table"]
+    assert cells["measured energy, local"] == ["1.30 mJ", ""]
+
+
+def test_memory_is_left_out_of_a_run_that_did_not_price_it(new_run):
+    folder = new_run("run")
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    del evaluation["found"]["costs"]["memory_bytes"]
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    assert "memory" not in printed(folder)
 
 
 def test_summary_fits_a_narrow_terminal(whole_run):
@@ -47,6 +82,10 @@ def test_numbers_read_as_people_write_them():
     assert [wording.milliseconds(v) for v in (0.0, 0.01234, 1.2, 123, 1234.5)] == [
         *("<0.001\xa0ms", "0.0123\xa0ms", "1.20\xa0ms", "123\xa0ms", "1234\xa0ms")
     ]
+    assert [wording.millijoules(v) for v in (0.01234, 1.2, 1234.5)] == [
+        *("0.0123\xa0mJ", "1.20\xa0mJ", "1234\xa0mJ")
+    ]
     assert wording.cost_axis("latency_ms[pi0]") == "predicted latency on pi0 (ms)"
+    assert wording.cost_axis("energy_mj[pi0]") == "predicted energy on pi0 (mJ)"
     assert wording.cost_axis("macs") == "MACs"
     assert wording.cost_axis("memory_bytes") == "memory (bytes)"

@@ -109,11 +109,13 @@ class TestWholeLoop:
     def test_an_architecture_is_found(self, workers, folder):
         seen = []
         result = search(workers, folder, LIMITS, SEARCH, observer=seen.append)
-        assert [line["round"] for line in seen] == [0, 1]
+        assert [line.round for line in seen] == [0, 1]
         found = json.loads(folder.search.read_text())
         assert found["winner"]["architecture"] == result.winner.architecture
         assert found["front_cost"] == "latency_ms[array]"
-        assert found["evaluated"] == len(result.evaluated)
+        assert found["front_costs"] == ["latency_ms[array]"]
+        assert found["evaluated"] == result.evaluated
+        assert found["evaluations"] == sum(line.evaluations for line in seen)
         latency, params = found["constraints"]
         assert latency["device"] == "array"
         assert params["limit"] == 50_000

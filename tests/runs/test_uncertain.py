@@ -11,6 +11,7 @@ from metanas.parallel import Workers
 from metanas.profiling import LatencyTable, read_table, write_table
 from metanas.profiling.estimate import uncertain
 from metanas.runs import RunFolder, search, train_supernet
+from metanas.runs.uncertain import measure_uncertain
 from metanas.search import SearchSettings, ShrinkingSettings
 
 OUTER = OuterSettings(epochs=1, iterations=1, tasks=1, inner_steps=1)
@@ -143,6 +144,34 @@ def test_a_row_that_cannot_be_measured_is_an_error(workers, run, measured):
     folder = run(estimated_from(measured))
     with pytest.raises(MeasurementFailedError, match="could not time 1 estimated row"):
         search(workers, folder, LIMITS, SEARCH, measure=Board(measured, lacking=1))
+
+
+def test_what_was_measured_stays_when_the_command_is_given_again(workers, run, measured):
+    """With the same table and a percentage of the largest, whose measured rows are slower."""
+    guess, board = estimated_from(measured, 0.7), Board(measured)
+    folder = run(guess)
+    first = search(workers, folder, LIMITS, SEARCH, measure=board)
+    space = folder.settings.make_space(folder.settings.load_data())
+    measure_uncertain(folder, [str(space.largest())], board)
+    (path,) = folder.tables.values()
+    better = path.read_bytes()
+    limits = json.loads(folder.search.read_text())["constraints"]
+    board.asked.clear()
+    run(guess)
+    again = search(workers, folder, LIMITS, SEARCH, measure=board)
+    assert not board.asked
+    assert path.read_bytes() == better
+    assert again.winner == first.winner
+    assert json.loads(folder.search.read_text())["constraints"] == limits
+
+
+def test_another_table_takes_the_place_of_one_with_measured_rows(workers, run, measured):
+    folder = run(estimated_from(measured))
+    search(workers, folder, ["params<=20k"], SEARCH, measure=Board(measured))
+    run(estimated_from(measured, 1.5))
+    (path,) = folder.tables.values()
+    assert read_table(path) == estimated_from(measured, 1.5)
+    assert folder.given_tables == folder.tables
 
 
 def test_what_was_measured_stays_when_the_search_is_asked_again(workers, run, measured):

@@ -1,3 +1,5 @@
+import json
+import zlib
 from dataclasses import replace
 from itertools import product
 
@@ -5,9 +7,9 @@ import numpy as np
 import pytest
 
 from metanas.data import EpisodeSampler, EpisodeSettings
-from metanas.meta import initialise
+from metanas.meta import evaluate_loss, initialise
 from metanas.profiling import LatencyTable, profile
-from metanas.search import Costs, SearchPlan, SearchSettings
+from metanas.search import Costs, SearchPlan, SearchSettings, evaluation
 from metanas.spaces import VGG9Space
 from metanas_agent.layers import parse_layer
 from metanas_agent.timer import TimerSettings
@@ -95,11 +97,14 @@ def make_plan(space, costs, patterns):
     networks = [space.network(corner) for corner in space.corners()]
     parameters = initialise(networks, steps=1, rate=0.1, seed=0).detached()
 
-    def make(*constraints, context=None, **settings):
+    def make(*constraints, context=None, front=(), warm_start=(), **settings):
         numbers = {
             "population": 6,
             "rounds": 3,
-            "tasks": 2,
+            "tasks": 4,
+            "task_rounds": 2,
+            "first_tasks": 1,
+            "reduction": 2,
             "elite_share": 0.34,
             "finalists": 3,
             "final_tasks": 2,
@@ -113,6 +118,64 @@ def make_plan(space, costs, patterns):
             settings=SearchSettings(**numbers | settings),
             query_norm="transductive",
             context=context or {},
+            front=front,
+            warm_start=tuple(map(space.parse, warm_start)),
         )
 
     return make
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "search.jsonl"
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Each adaptation to a task, as (text, the task's pixels); the evaluation is the real one."""
+    done = []
+
+    def record(network, parameters, episodes, **how):
+        text = text_of(network)
+        done.extend((text, images.numpy().tobytes()) for images in episodes.query_images)
+        return evaluate_loss(network, parameters, episodes, **how)
+
+    monkeypatch.setattr(evaluation, "evaluate_loss", record)
+    return done
+
+
+def text_of(network):
+    convs = network.convs.values()
+    return "-".join(f"k{c.kernel}c{c.out_channels}{c.activation}" for c in convs)
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Replaces the evaluation by a function of an architecture's text and a task's number.
+
+    It gives the loss; the accuracy is the better the less it is.
+    """
+
+    def with_loss(loss_of):
+        def evaluate(network, parameters, episodes, **how):
+            tasks = [zlib.crc32(images.numpy().tobytes()) for images in episodes.query_images]
+            text = text_of(network)
+            loss = float(np.mean([loss_of(text, task) for task in tasks]))
+            return loss, 1 / (2 + loss) if np.isfinite(loss) else 0.0
+
+        monkeypatch.setattr(evaluation, "evaluate_loss", evaluate)
+
+    return with_loss
+
+
+@pytest.fixture
+def lines_of(journal):
+    """Header and rounds of a journal, but for the time they took."""
+
+    def read(path=journal):
+        header, *rounds = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in rounds:
+            assert line.pop("seconds") >= 0
+        return header, rounds
+
+    return read

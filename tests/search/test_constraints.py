@@ -209,6 +209,16 @@ def test_the_only_device_need_not_be_named(space, tables):
     assert alone.parse("latency_ms<=3") == Constraint("latency_ms", 3, "narrow")
 
 
+def test_a_cost_is_named_in_full(costs, space, tables):
+    alone = Costs(space, {"narrow": tables["narrow"]})
+    assert alone.full_name("latency_ms") == "latency_ms[narrow]"
+    assert alone.full_name("energy_mj[narrow]") == "energy_mj[narrow]"
+    assert costs.full_name("macs") == "macs"
+    for unknown in ("latency_ms", "speed", "latency_ms[pi9]", "macs[wide]", ""):
+        with pytest.raises(ConstraintSyntaxError, match=re.escape(f"unknown cost {unknown!r}")):
+            costs.full_name(unknown)
+
+
 @pytest.mark.parametrize(
     "text",
     [

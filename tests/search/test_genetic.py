@@ -1,61 +1,29 @@
-import json
-from dataclasses import replace
+import zlib
+from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from metanas.errors import CheckpointError, ConstraintError, SettingsMismatchError
-from metanas.meta import evaluate_loss, initialise
+from metanas.meta import evaluate_loss
 from metanas.parallel import Group
-from metanas.search import Candidate, Constraint, Costs, GeneticSearch, SearchResult, genetic
-from metanas.spaces import VGG9Space
+from metanas.search import GeneticSearch
+from metanas.search.selection import pareto_front
 
 ALONE = Group()
-WAYS = 3
-LATENCIES = ("latency_ms[a]", "latency_ms[b]")
 LIMITS = ("latency_ms[wide]<=30%", "params<=6%")
+EXHAUSTIVE = {"first_tasks": 1000, "task_rounds": 1}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class Stopped(Exception):
-    """Somebody pressed a key."""
+def oddity(text):
+    """How much of an architecture is not as it should be: k3 and elu in four layers."""
+    layers = text.split("-")
+    return 4 - len(layers) + sum(layer[:2] != "k3" or layer[-3:] != "elu" for layer in layers)
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "search.jsonl"
-
-
-@pytest.fixture
-def evaluated(monkeypatch):
-    """Texts of the networks that were evaluated, in order; the evaluation is the real one."""
-    texts = []
-
-    def record(network, parameters, episodes, **how):
-        layers = network.convs.values()
-        texts.append("-".join(f"k{c.kernel}c{c.out_channels}{c.activation}" for c in layers))
-        return evaluate_loss(network, parameters, episodes, **how)
-
-    monkeypatch.setattr(genetic, "evaluate_loss", record)
-    return texts
-
-
-def lines_of(journal):
-    header, *rounds = [json.loads(line) for line in journal.read_text().splitlines()]
-    for line in rounds:
-        assert line.pop("seconds") >= 0
-    return header, rounds
-
-
-def stop_after(rounds):
-    def observe(line):
-        if line["round"] + 1 == rounds:
-            raise Stopped
-
-    return observe
+def noise(text, task):
+    return zlib.crc32(f"{text} {task}".encode()) / 2**32 - 0.5
 
 
 # What is evaluated
@@ -64,7 +32,7 @@ def stop_after(rounds):
 def test_only_architectures_within_the_limits_are_evaluated(make_plan, journal, evaluated):
     plan = make_plan(*LIMITS)
     GeneticSearch(plan, journal).run(ALONE)
-    genes = plan.space.encode([plan.space.parse(text) for text in set(evaluated)])
+    genes = plan.space.encode([plan.space.parse(text) for text in {text for text, _ in evaluated}])
     for constraint in plan.constraints:
         assert (plan.costs.of(constraint.cost, genes) <= constraint.limit).all()
     # The limits matter: most of the space breaks them.
@@ -72,38 +40,85 @@ def test_only_architectures_within_the_limits_are_evaluated(make_plan, journal, 
     assert plan.costs.satisfied(plan.constraints, anything).mean() < 0.5
 
 
-def test_every_evaluation_is_paid_once(make_plan, journal, evaluated):
+def test_only_the_better_ones_see_all_tasks(make_plan, journal, lines_of, evaluated):
+    """Of 6 architectures, and 2 elite: 6, 3 and 2 see 1, 2 and 4 tasks, then 4, 2 and 1."""
     plan = make_plan(*LIMITS)
-    GeneticSearch(plan, journal).run(ALONE)
-    assert len(evaluated) == 3 * 6 + 3  # rounds of the population, then the finalists
-    rounds = lines_of(journal)[1]
-    assert evaluated[:18] == [text for line in rounds for text in line["architectures"]]
-
-
-def test_the_elite_lives_on_and_all_others_are_new(make_plan, journal):
-    plan = make_plan(*LIMITS, rounds=4)
     assert plan.settings.elite == 2
+    assert plan.settings.rungs == (1, 1, 2)
+    result = GeneticSearch(plan, journal).run(ALONE)
+    rounds = lines_of()[1]
+    assert [sorted(line["tasks"]) for line in rounds] == [
+        [1, 1, 1, 2, 4, 4],
+        [1, 1, 2, 4, 4, 4],
+        [1, 1, 2, 4, 4, 4],
+    ]
+    assert [line["task_set"] for line in rounds] == [0, 0, 1]
+    # The elite knows the second round's tasks, and not the third's.
+    assert [line["evaluations"] for line in rounds] == [13, 8, 16]
+    assert result.evaluations == 37
+    compared = len({c.architecture for c in result.finalists + result.front})
+    assert len(evaluated) >= 37 + 2 * compared
+
+
+def test_nothing_is_evaluated_twice(make_plan, journal, evaluated):
+    GeneticSearch(make_plan(*LIMITS), journal).run(ALONE)
+    assert len(set(evaluated)) == len(evaluated)
+
+
+def test_those_that_go_on_are_those_with_the_least_loss(make_plan, journal, lines_of, pretend):
+    pretend(lambda text, task: oddity(text))
+    GeneticSearch(make_plan(population=12), journal).run(ALONE)
+    for line in lines_of()[1]:
+        elite = 4 if line["round"] else 0
+        assert line["tasks"][:elite] == [4] * elite
+        children = zip(line["losses"][elite:], line["tasks"][elite:], strict=True)
+        poorest_first = sorted(children, key=lambda child: (-child[0], child[1]))
+        tasks = [tasks for _, tasks in poorest_first]
+        assert tasks == sorted(tasks)
+        assert tasks[0] < tasks[-1]
+
+
+def test_all_may_see_all(make_plan, journal, lines_of, evaluated):
+    plan = make_plan(*LIMITS, **EXHAUSTIVE)
+    assert plan.settings.rungs == (4,)
     GeneticSearch(plan, journal).run(ALONE)
-    outcomes = {}
+    rounds = lines_of()[1]
+    assert [line["evaluations"] for line in rounds] == [24, 24, 24]
+    assert [line["task_set"] for line in rounds] == [0, 1, 2]
+    texts = [text for text, _ in evaluated[:24:4]]
+    assert sorted(texts) == sorted(rounds[0]["architectures"])
+
+
+def test_the_paper_s_numbers_take_a_fraction_of_all_evaluations(make_plan, journal, pretend):
+    pretend(lambda text, task: oddity(text) + noise(text, task))
+    paper = {"population": 100, "rounds": 5, "tasks": 16, "elite_share": 0.1}
+    paper |= {"first_tasks": 2, "reduction": 4, "task_rounds": 5}
+    result = GeneticSearch(make_plan(**paper), journal).run(ALONE)
+    assert result.evaluated == 100 + 4 * 90
+    assert result.evaluations < 5 * 100 * 16 / 3
+
+
+def test_the_elite_lives_on_and_all_others_are_new(make_plan, journal, lines_of):
+    GeneticSearch(make_plan(*LIMITS, rounds=4, **EXHAUSTIVE), journal).run(ALONE)
     seen = set()
     previous = None
-    for line in lines_of(journal)[1]:
+    for line in lines_of()[1]:
         texts = line["architectures"]
         assert len(set(texts)) == 6
         if previous:
-            means = {text: np.mean(outcomes[text]) for text in previous}
-            assert texts[:2] == sorted(previous, key=means.get)[:2]
+            assert set(texts[:2]) < set(previous["architectures"])
             assert not seen & set(texts[2:])
-        for text, loss in zip(texts, line["losses"], strict=True):
-            outcomes.setdefault(text, []).append(loss)
+        if line["round"] == 1:
+            losses = dict(zip(previous["architectures"], previous["losses"], strict=True))
+            assert texts[:2] == sorted(losses, key=losses.get)[:2]
         seen |= set(texts)
-        previous = texts
+        previous = line
 
 
-def test_the_journal_holds_every_cost(make_plan, journal):
+def test_the_journal_holds_every_cost(make_plan, journal, lines_of):
     plan = make_plan(*LIMITS)
     GeneticSearch(plan, journal).run(ALONE)
-    header, rounds = lines_of(journal)
+    header, rounds = lines_of()
     assert header["settings"]["constraints"] == [str(c) for c in plan.constraints]
     for line in rounds:
         genes = plan.space.encode([plan.space.parse(t) for t in line["architectures"]])
@@ -112,252 +127,179 @@ def test_the_journal_holds_every_cost(make_plan, journal):
             assert values == pytest.approx(plan.costs.of(name, genes), abs=1e-6)
 
 
-def test_losses_are_those_of_the_round_s_tasks(make_plan, journal):
-    plan = make_plan(*LIMITS, rounds=2)
+def test_losses_are_those_of_the_round_s_tasks(make_plan, journal, lines_of):
+    """Whether a child sees them bit by bit, or an elite that does not know them yet."""
+    plan = make_plan(*LIMITS)
     GeneticSearch(plan, journal).run(ALONE)
-    line = lines_of(journal)[1][1]
-    network = plan.space.network(plan.space.parse(line["architectures"][3]))
-    loss, accuracy = evaluate_loss(
-        network, plan.parameters.cut(network), plan.sampler.batch(1, 2), query_norm="transductive"
-    )
-    assert line["losses"][3] == pytest.approx(loss, abs=1e-6)
-    assert line["accuracies"][3] == pytest.approx(accuracy, abs=1e-6)
+    line = lines_of()[1][2]
+    assert line["tasks"][0] == max(line["tasks"][2:]) == 4
+    for place in (0, 2 + line["tasks"][2:].index(4)):
+        network = plan.space.network(plan.space.parse(line["architectures"][place]))
+        outcomes = [
+            evaluate_loss(
+                network,
+                plan.parameters.cut(network),
+                plan.sampler.batch(3 * line["task_set"] + rung, tasks),
+                query_norm="transductive",
+            )
+            for rung, tasks in enumerate((1, 1, 2))
+        ]
+        loss, accuracy = np.average(outcomes, axis=0, weights=(1, 1, 2))
+        assert line["losses"][place] == pytest.approx(loss, abs=1e-6)
+        assert line["accuracies"][place] == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_the_result(make_plan, journal):
+def test_rounds_see_fewer_query_images_than_the_comparison(make_plan, journal, evaluated):
+    """Of 2 a class that there are."""
+    result = GeneticSearch(make_plan(*LIMITS, queries=1), journal).run(ALONE)
+    sizes = [len(images) for _, images in evaluated]
+    assert set(sizes[: result.evaluations]) == {3 * 144 * 4}
+    assert set(sizes[result.evaluations :]) == {6 * 144 * 4}
+
+
+# What is found
+
+
+def test_the_result(make_plan, journal, lines_of):
     plan = make_plan(*LIMITS)
     result = GeneticSearch(plan, journal).run(ALONE)
-    texts = {text for line in lines_of(journal)[1] for text in line["architectures"]}
-    assert {candidate.architecture for candidate in result.evaluated} == texts
+    texts = {text for line in lines_of()[1] for text in line["architectures"]}
+    assert result.evaluated == len(texts)
     losses = [finalist.loss for finalist in result.finalists]
     assert losses == sorted(losses)
     assert result.winner == result.finalists[0]
     assert len(result.finalists) == 3
-    for candidate in result.evaluated:
+    for candidate in result.finalists + result.front:
+        assert candidate.architecture in texts
         genes = plan.space.encode([plan.space.parse(candidate.architecture)])
         assert candidate.costs == {name: plan.costs.of(name, genes)[0] for name in plan.costs}
 
 
-def test_a_search_prefers_networks_that_do_better(make_plan, journal, monkeypatch):
-    """With a loss that counts what is not as it should be, populations must become better."""
-
-    def known_loss(network, parameters, episodes, **how):
-        odd = sum(conv.kernel != 3 or conv.activation != "elu" for conv in network.convs.values())
-        return odd + 4 - len(network.convs) + 0.01, 0.5
-
-    monkeypatch.setattr(genetic, "evaluate_loss", known_loss)
-    plan = make_plan(population=30, rounds=20, elite_share=0.2)
+def test_the_winner_s_loss_is_of_tasks_that_no_round_used(make_plan, journal, evaluated):
+    plan = make_plan(*LIMITS)
     result = GeneticSearch(plan, journal).run(ALONE)
-    means = [np.mean(line["losses"]) for line in lines_of(journal)[1]]
-    assert means[-1] < means[0] - 1
-    assert result.winner.loss < min(lines_of(journal)[1][0]["losses"])
+    in_rounds = {task for _, task in evaluated[: result.evaluations]}
+    assert not in_rounds & {task for _, task in evaluated[result.evaluations :]}
+    network = plan.space.network(plan.space.parse(result.winner.architecture))
+    loss, _ = evaluate_loss(
+        network,
+        plan.parameters.cut(network),
+        plan.sampler.batch(2 * 3, 2),  # behind two sets of three batches
+        query_norm="transductive",
+    )
+    assert result.winner.loss == pytest.approx(loss, abs=1e-6)
 
 
-def test_a_network_that_diverges_is_last_and_not_fatal(make_plan, journal, monkeypatch):
-    def sometimes_nan(network, parameters, episodes, **how):
-        diverges = network.convs["conv0"].kernel == 5
-        return (float("nan") if diverges else 1.0), 0.2
+@pytest.mark.parametrize("how", [{}, EXHAUSTIVE])
+def test_a_search_comes_to_networks_that_do_better(make_plan, journal, lines_of, pretend, how):
+    """Though a task says little: the best of the space is found, by few evaluations too."""
+    pretend(lambda text, task: oddity(text) + 2 * noise(text, task))
+    plan = make_plan(population=40, rounds=15, elite_share=0.2, tasks=8, **how)
+    result = GeneticSearch(plan, journal).run(ALONE)
+    assert oddity(result.winner.architecture) == 0
+    assert result.evaluations == sum(line["evaluations"] for line in lines_of()[1])
+    assert how or result.evaluations < 15 * 40 * 8 / 2
 
-    monkeypatch.setattr(genetic, "evaluate_loss", sometimes_nan)
+
+def test_a_network_that_diverges_is_last_and_not_fatal(make_plan, journal, lines_of, pretend):
+    pretend(lambda text, task: float("nan") if text.startswith("k5") else 1.0)
     result = GeneticSearch(make_plan(population=12), journal).run(ALONE)
     assert not result.winner.architecture.startswith("k5")
-    assert any(candidate.architecture.startswith("k5") for candidate in result.evaluated)
-
-
-# Limits that leave little
-
-
-def test_an_impossible_limit_is_refused_before_anything_is_written(make_plan, journal):
-    with pytest.raises(ConstraintError, match="the cheapest"):
-        GeneticSearch(make_plan("params<=10"), journal).run(ALONE)
-    assert not journal.exists()
-
-
-@pytest.mark.parametrize("kept", [1, 30])
-def test_a_limit_that_few_architectures_keep(make_plan, journal, costs, all_genes, kept):
-    limit = float(np.sort(costs.of("latency_ms[wide]", all_genes))[kept - 1])
-    plan = make_plan(f"latency_ms[wide]<={limit!r}")
-    keep = costs.satisfied(plan.constraints, all_genes).sum()
-    result = GeneticSearch(plan, journal).run(ALONE)
-    assert min(keep, 6) <= len(result.evaluated) <= keep
-    for line in lines_of(journal)[1]:
-        assert len(set(line["architectures"])) == len(line["architectures"])
-
-
-def test_a_limit_that_no_random_architecture_keeps(make_plan, journal):
-    """The population then descends from the cheapest: 6 to the power of 4 of 252 million."""
-    space = VGG9Space(input_shape=(1, 12, 12), ways=WAYS, adaptive_depth=False)
-    costs = Costs(space, {})
-    least = int(costs.cheapest("params")[1])
-    rng = np.random.default_rng(0)
-    limits = (costs.parse(f"params<={least}"), costs.parse(f"size_bytes<={4 * least}"))
-    assert not costs.satisfied(limits, space.sample(100_000, rng)).any()
-    networks = [space.network(corner) for corner in space.corners()]
-    plan = replace(
-        make_plan(rounds=1),
-        space=space,
-        costs=costs,
-        constraints=limits,
-        parameters=initialise(networks, steps=1, rate=0.1, seed=0).detached(),
-    )
-    GeneticSearch(plan, journal).run(ALONE)
-    (line,) = lines_of(journal)[1]
-    assert len(set(line["architectures"])) == 6
-    assert line["costs"]["params"] == [least] * 6
-
-
-def test_the_cheapest_of_two_devices_are_taken_once(
-    make_plan, journal, tables, reckon, monkeypatch
-):
-    """Each is two choices from the other, so that mutants of the one are the other."""
-    space = VGG9Space(
-        input_shape=(1, 12, 12), ways=WAYS, global_expansion=False, adaptive_depth=False
-    )
-
-    def favouring(activation):
-        def change(layer, ms):
-            likes = layer.op == "conv" and layer.height > 3 and layer.activation == activation
-            return ms * (0.99 if likes else 1)
-
-        return reckon(tables["wide"], change)
-
-    costs = Costs(space, {"a": favouring("elu"), "b": favouring("selu")})
-    parents = [str(space.from_genes(costs.cheapest(name)[0][0])) for name in LATENCIES]
-    assert parents == [
-        "k1c64elu-k1c64elu-k1c64relu-k1c64relu",
-        "k1c64selu-k1c64selu-k1c64relu-k1c64relu",
-    ]
-    limits = [costs.parse(f"{name}<={1.02 * costs.cheapest(name)[1]!r}") for name in LATENCIES]
-    plan = make_plan(population=400, rounds=1, tasks=1)
-    plan = replace(plan, space=space, costs=costs, constraints=tuple(limits))
-    largest = space.encode([space.largest()])
-    monkeypatch.setattr(space, "sample", lambda count, rng: largest)  # an unlucky first population
-    GeneticSearch(plan, journal).run(ALONE)
-    (line,) = lines_of(journal)[1]
-    assert set(parents) < set(line["architectures"])
-    assert len(set(line["architectures"])) == len(line["architectures"]) > 200
-
-
-def test_limits_that_exclude_each_other(make_plan, journal, costs):
-    """Few parameters ask for one thing, few cycles of the narrow array for another."""
-    least = {name: costs.cheapest(name)[1] * 1.000001 for name in ("params", "macs")}
-    assert not costs.satisfied(
-        [Constraint(name, limit) for name, limit in least.items()], costs.cheapest("macs")[0]
-    ).any()
-    tight = [f"{name}<={limit!r}" for name, limit in least.items()]
-    with pytest.raises(ConstraintError, match="together") as caught:
-        GeneticSearch(make_plan(*tight), journal).run(ALONE)
-    assert "params is at least" in caught.value.hint
-    assert "macs is at least" in caught.value.hint
+    assert any(t.startswith("k5") for line in lines_of()[1] for t in line["architectures"])
 
 
 def test_a_population_of_elites_alone_ends(make_plan, journal, evaluated):
-    plan = make_plan(population=2, elite_share=1.0, rounds=2, finalists=1)
+    plan = make_plan(population=2, elite_share=1.0, rounds=2, finalists=1, front_size=1)
     result = GeneticSearch(plan, journal).run(ALONE)
-    assert len(evaluated) == 2 * 2 + 1
-    assert len(result.evaluated) == 2
-
-
-# Killed, and gone on with
-
-
-@pytest.mark.parametrize("stopped_after", [1, 2, 3])
-def test_an_interrupted_search_ends_as_if_it_had_not_been(
-    make_plan, journal, tmp_path, evaluated, stopped_after
-):
-    plan = make_plan(*LIMITS)
-    whole = GeneticSearch(plan, tmp_path / "whole.jsonl").run(ALONE)
-    with pytest.raises(Stopped):
-        GeneticSearch(plan, journal).run(ALONE, observer=stop_after(stopped_after))
-    evaluated.clear()
-    seen = []
-    resumed = GeneticSearch(plan, journal).run(ALONE, observer=seen.append)
-    assert resumed == whole
-    assert lines_of(journal) == lines_of(tmp_path / "whole.jsonl")
-    assert [line["round"] for line in seen] == list(range(stopped_after, 3))
-    assert len(evaluated) == (3 - stopped_after) * 6 + 3
-
-
-def test_a_torn_last_line_costs_one_round(make_plan, journal, tmp_path):
-    plan = make_plan(*LIMITS)
-    whole = GeneticSearch(plan, tmp_path / "whole.jsonl").run(ALONE)
-    lines = (tmp_path / "whole.jsonl").read_bytes()
-    journal.write_bytes(lines[:-40])
-    assert GeneticSearch(plan, journal).run(ALONE) == whole
-    assert lines_of(journal) == lines_of(tmp_path / "whole.jsonl")
-
-
-def test_a_torn_header_is_begun_anew(make_plan, journal):
-    plan = make_plan(*LIMITS)
-    journal.write_text('{"settings": {"popu')
-    GeneticSearch(plan, journal).run(ALONE)
-    assert len(lines_of(journal)[1]) == 3
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"population": 8}, "population was 6, not 8"),
-        ({"seed": 1}, "seed was 0, not 1"),
-        ({"context": {"data": "others"}}, "data was None, not 'others'"),
-    ],
-)
-def test_other_settings_are_refused(make_plan, journal, changed, named):
-    GeneticSearch(make_plan(*LIMITS, rounds=1), journal).run(ALONE)
-    kept = journal.read_bytes()
-    with pytest.raises(SettingsMismatchError) as caught:
-        GeneticSearch(make_plan(*LIMITS, **{"rounds": 1} | changed), journal).run(ALONE)
-    assert named in str(caught.value)
-    assert journal.read_bytes() == kept
-
-
-def test_other_constraints_are_refused(make_plan, journal):
-    plan = make_plan("params<=60000", rounds=1)
-    GeneticSearch(plan, journal).run(ALONE)
-    kept = journal.read_bytes()
-    for other in (
-        make_plan("params<=60000.5", rounds=1),
-        make_plan("params<=60000", "macs<=1M", rounds=1),
-        make_plan(rounds=1),
-        replace(plan, query_norm="deployed"),
-    ):
-        with pytest.raises(SettingsMismatchError):
-            GeneticSearch(other, journal).run(ALONE)
-    assert journal.read_bytes() == kept
-
-
-@pytest.mark.parametrize(
-    "text", ["[1, 2]\n", '{"round": 0}\n', "nonsense\n", '{"settings": {\n1\n']
-)
-def test_a_file_that_is_no_journal_is_refused(make_plan, journal, text):
-    journal.write_text(text)
-    with pytest.raises(CheckpointError, match=r"search\.jsonl"):
-        GeneticSearch(make_plan(), journal).run(ALONE)
-    assert journal.read_text() == text
+    assert result.evaluated == 2
+    assert result.evaluations == 2 * 4
 
 
 # The Pareto front
 
 
-CANDIDATES = st.lists(
-    st.builds(
-        lambda accuracy, cost: Candidate("k1c64relu", 1.0, accuracy / 4, {"macs": float(cost)}),
-        st.integers(0, 4),
-        st.integers(0, 6),
-    ),
-    min_size=1,
-    max_size=20,
-)
+def test_the_front_is_what_nothing_else_beats(make_plan, journal, pretend):
+    pretend(lambda text, task: oddity(text))
+    result = GeneticSearch(make_plan(*LIMITS, population=20), journal).run(ALONE)
+    assert result.front_costs == ("latency_ms[wide]",)
+    latencies = [c.costs["latency_ms[wide]"] for c in result.front]
+    assert latencies == sorted(latencies)
+    points = np.array([(c.costs["latency_ms[wide]"], -c.accuracy) for c in result.front])
+    assert len(pareto_front(points)) == len(points)
 
 
-@given(candidates=CANDIDATES)
-def test_the_front_is_what_nothing_else_beats(candidates):
-    result = SearchResult(candidates[0], (candidates[0],), tuple(candidates))
-    front = [(c.costs["macs"], c.accuracy) for c in result.front("macs")]
-    points = [(c.costs["macs"], c.accuracy) for c in candidates]
+def test_without_a_constraint_the_front_is_against_macs(make_plan):
+    assert make_plan().front_costs == ("macs",)
+    assert make_plan("params<=50%", "latency_ms[wide]<=50%").front_costs == ("latency_ms[wide]",)
+    assert make_plan("params<=50%", front=("size_bytes", "macs")).front_costs == (
+        "size_bytes",
+        "macs",
+    )
 
-    def beaten(point):
-        cost, accuracy = point
-        return any((c <= cost and a >= accuracy) and (c, a) != point for c, a in points)
 
-    assert front == sorted({point for point in points if not beaten(point)})
+def genes_of(plan, candidate):
+    return plan.space.encode([plan.space.parse(candidate.architecture)])
+
+
+def volume(points, corner):
+    """Area that the front of some (cost, loss) dominates, up to a corner."""
+    front = np.array(points)[pareto_front(np.array(points))]
+    steps = np.append(front[1:, 0], corner[0]) - front[:, 0]
+    return float((steps * (corner[1] - front[:, 1])).sum())
+
+
+def test_a_search_for_the_front_finds_all_of_it(make_plan, tmp_path, pretend):
+    """More layers do better and cost more; the least loss alone leads to the large ones."""
+    pretend(lambda text, task: oddity(text))
+    areas = {}
+    for front in ((), ("params",)):
+        plan = make_plan(population=40, rounds=25, elite_share=0.25, front=front)
+        result = GeneticSearch(plan, tmp_path / f"{len(front)}.jsonl").run(ALONE)
+        points = [(plan.costs.of("params", genes_of(plan, c))[0], c.loss) for c in result.front]
+        areas[front] = volume(points, corner=(300_000, 8))
+    layers = ("k1c64relu", "k1c64elu", "k3c64relu", "k3c64elu")
+    texts = ["-".join(some) for depth in range(1, 5) for some in product(layers, repeat=depth)]
+    genes = plan.space.encode([plan.space.parse(text) for text in texts])
+    everything = np.stack([plan.costs.of("params", genes), list(map(oddity, texts))], axis=1)
+    assert areas["params",] == volume(everything, corner=(300_000, 8))
+    assert areas["params",] > areas[()]
+
+
+def test_a_front_may_be_against_several_costs(make_plan, journal, lines_of, evaluated):
+    plan = make_plan(*LIMITS, front=("latency_ms[wide]", "latency_ms[narrow]"), front_size=4)
+    result = GeneticSearch(plan, journal).run(ALONE)
+    assert lines_of()[0]["settings"]["front"] == ["latency_ms[wide]", "latency_ms[narrow]"]
+    assert 1 <= len(result.front) <= 4 + 3
+    compared = {text for text, _ in evaluated[result.evaluations :]}
+    assert {c.architecture for c in result.front + result.finalists} <= compared
+    assert len(compared) <= 4 + 3
+
+
+# Warm start
+
+
+def test_a_warm_start_is_the_first_population_s_beginning(make_plan, journal, lines_of):
+    """As far as it keeps within the limits, and each once."""
+    inside, outside = ["k3c64elu", "k1c64relu"], "k5c64elu-k5c64elu-k5c64elu"
+    plan = make_plan(*LIMITS, warm_start=[inside[0], outside, *inside])
+    genes = plan.space.encode(plan.warm_start)
+    assert plan.costs.satisfied(plan.constraints, genes).tolist() == [True, False, True, True]
+    GeneticSearch(plan, journal).run(ALONE)
+    header, rounds = lines_of()
+    assert rounds[0]["architectures"][:2] == inside
+    assert len(set(rounds[0]["architectures"])) == 6
+    assert header["settings"]["warm_start"] == [inside[0], outside, *inside]
+
+
+def test_a_warm_start_may_be_more_than_a_population(make_plan, journal, lines_of, all_genes):
+    space = make_plan().space
+    texts = [str(space.from_genes(row)) for row in all_genes[:9]]
+    GeneticSearch(make_plan(warm_start=texts, rounds=1), journal).run(ALONE)
+    assert lines_of()[1][0]["architectures"] == texts[:6]
+
+
+def test_a_warm_start_s_good_one_is_found_at_once(make_plan, journal, pretend):
+    pretend(lambda text, task: oddity(text))
+    best = "-".join(["k3c64elu"] * 4)
+    result = GeneticSearch(make_plan(warm_start=[best], rounds=1), journal).run(ALONE)
+    assert result.winner.architecture == best

@@ -25,11 +25,12 @@ def search_progress(rounds: Sequence[SearchRound]) -> str:
     if not rounds:
         return ""
     numbers = [r.round for r in rounds]
-    best = [min(r.losses) for r in rounds]
+    losses = [r.of_compared(r.losses) for r in rounds]
+    best = [min(values) for values in losses]
     so_far = np.minimum.accumulate(best)
     with svg.chart_style():
         figure, axes = svg.make_axes()
-        middle = [float(np.median(r.losses)) for r in rounds]
+        middle = [float(np.median(values)) for values in losses]
         axes.plot(numbers, middle, color=svg.SECOND, marker="o", ms=3, label="median")
         axes.plot(numbers, best, color=svg.ACCENT, marker="o", ms=3, label="best of the round")
         axes.plot(
@@ -44,13 +45,15 @@ def search_progress(rounds: Sequence[SearchRound]) -> str:
 
 
 def cost_accuracy(run: RunFiles) -> str:
-    """Every architecture that was scored, the Pareto front, the limit, and what came of it."""
+    """What saw all tasks of a round, the Pareto front, the limit, and what came of it."""
     cost = run.main_cost
     scored = [
         (value, share * 100)
         for r in run.rounds
         if cost in r.costs
-        for value, share in zip(r.costs[cost], r.accuracies, strict=True)
+        for value, share in zip(
+            r.of_compared(r.costs[cost]), r.of_compared(r.accuracies), strict=True
+        )
     ]
     trained = {name: network for name, network in run.networks.items() if cost in network.costs}
     if not scored and not run.search and not trained:
@@ -82,7 +85,7 @@ def cost_accuracy(run: RunFiles) -> str:
 
 
 def training_curves(training: Mapping[str, Sequence[TrainingStep]]) -> str:
-    """Training accuracy of each network, smoothed."""
+    """Training accuracy of each network, smoothed, and its validation accuracy as it was."""
     curves = {name: steps for name, steps in training.items() if steps}
     if not curves:
         return ""
@@ -91,16 +94,34 @@ def training_curves(training: Mapping[str, Sequence[TrainingStep]]) -> str:
         for name, steps in curves.items():
             numbers = np.array([step.step for step in steps])
             accuracy = np.array([step.accuracy for step in steps]) * 100
-            axes.plot(*_smoothed(numbers, accuracy), color=_colours(curves)[name], label=name)
-        axes.set(xlabel="step", ylabel="training accuracy (%)")
+            colour = _colours(curves)[name]
+            axes.plot(*_smoothed(numbers, accuracy), color=colour, label=name)
+            _draw_validation(axes, steps, colour, label=f"{name}, validation")
+        axes.set(xlabel="step", ylabel="accuracy (%)")
         axes.legend(loc="lower right")
         ends = ", ".join(f"{n} {wording.percent(s[-1].accuracy)}" for n, s in curves.items())
         return svg.to_svg(figure, name="training", label=f"Training curves; last step: {ends}")
 
 
+def _draw_validation(axes: Axes, steps: Sequence[TrainingStep], colour: str, *, label: str) -> None:
+    validated = [(s.step, s.val_accuracy * 100) for s in steps if s.val_accuracy is not None]
+    if validated:
+        axes.plot(
+            *zip(*validated, strict=True),
+            color=colour,
+            ls="--",
+            lw=1,
+            marker="o",
+            ms=2.5,
+            label=label,
+        )
+
+
 def predicted_measured(verification: Verification) -> str:
-    """The table's promise and what the device took, with 95% intervals and percentiles."""
+    """The table's promise and what the device took, with 95% intervals; empty without a promise."""
     predicted, measured = verification.predicted, verification.measured
+    if predicted is None:
+        return ""
     with svg.chart_style():
         figure, axes = svg.make_axes(height=2.0)
         promised = (predicted.latency_ms, predicted.low_ms, predicted.high_ms)

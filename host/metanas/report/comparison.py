@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from metanas.deploy.verification import Verification
 from metanas.report import wording
 from metanas.report.run_files import RunFiles
 
 ACCURACY_NOTE = (
     "Deployed is what counts: each image is classified by itself, as on a board. "
     "Transductive: batch-norm sees all query images at once, as in the papers."
+)
+
+_COUNTS = (
+    ("params", "params", wording.count),
+    ("MACs", "macs", wording.count),
+    ("size", "size_bytes", wording.size),
+    ("memory", "memory_bytes", wording.size),
 )
 
 
@@ -28,20 +36,33 @@ def comparison(run: RunFiles) -> list[Row]:
 
 def _rows(run: RunFiles) -> Iterator[Row]:
     networks = run.networks.values()
-    for figure, cost, text in (
-        ("params", "params", wording.count),
-        ("MACs", "macs", wording.count),
-        ("size", "size_bytes", wording.size),
-    ):
-        yield Row(figure, tuple(text(network.costs[cost]) for network in networks))
-    devices = dict.fromkeys(device for network in networks for device in network.latencies_ms)
-    for device in devices:
-        latencies_ms = [network.latencies_ms.get(device) for network in networks]
-        cells = (wording.milliseconds(ms) if ms is not None else "no table" for ms in latencies_ms)
-        yield Row(f"predicted latency, {device}", tuple(cells))
-    if check := run.verification:
-        measured = wording.milliseconds(check.measured.median_ms)
-        cells = (measured if name == check.network.name else "" for name in run.networks)
-        yield Row(f"measured latency, {check.device}", tuple(cells))
+    check = run.verification
+    for figure, cost, text in _COUNTS:
+        if all(cost in network.costs for network in networks):
+            yield Row(figure, tuple(text(network.costs[cost]) for network in networks))
+    latencies = [network.latencies_ms for network in networks]
+    yield from _predicted("latency", latencies, wording.milliseconds)
+    if check:
+        yield _measured(run, check, "latency", wording.milliseconds(check.measured.median_ms))
+    energies = [network.energies_mj for network in networks]
+    yield from _predicted("energy", energies, wording.millijoules)
+    if check and check.measured.energy_mj is not None:
+        yield _measured(run, check, "energy", wording.millijoules(check.measured.energy_mj))
     yield Row("accuracy, deployed", tuple(wording.accuracy(n.deployed) for n in networks))
     yield Row("accuracy, transductive", tuple(wording.accuracy(n.transductive) for n in networks))
+
+
+def _predicted(
+    what: str, values: Sequence[Mapping[str, float]], text: Callable[[float], str]
+) -> Iterator[Row]:
+    """A row a device, whose table some of the networks may not have met."""
+    for device in dict.fromkeys(device for of_network in values for device in of_network):
+        known = (of_network.get(device) for of_network in values)
+        cells = ("no table" if value is None else text(value) for value in known)
+        yield Row(f"predicted {what}, {device}", tuple(cells))
+
+
+def _measured(run: RunFiles, check: Verification, what: str, cell: str) -> Row:
+    """Only one network was verified."""
+    cells = (cell if name == check.network.name else "" for name in run.networks)
+    return Row(f"measured {what}, {check.device}", tuple(cells))

@@ -5,6 +5,7 @@ Light twins of what training and searching write: to read a run must not need to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,17 @@ FOUND = "found"
 
 def latency_device(cost: str) -> str | None:
     """`pi0` of the cost `latency_ms[pi0]`; None where the cost is no latency."""
-    metric, _, device = cost.partition("[")
-    return device.removesuffix("]") if metric == "latency_ms" else None
+    return _device(cost, "latency_ms")
+
+
+def energy_device(cost: str) -> str | None:
+    """`pi0` of the cost `energy_mj[pi0]`; None where the cost is no energy."""
+    return _device(cost, "energy_mj")
+
+
+def _device(cost: str, metric: str) -> str | None:
+    name, _, device = cost.partition("[")
+    return device.removesuffix("]") if name == metric else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +38,17 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStep:
-    """A line of *.metrics.jsonl; the accuracy is a share from 0 to 1."""
+    """A line of *.metrics.jsonl; accuracies are shares from 0 to 1.
+
+    Args:
+        step: outer step.
+        accuracy: on its training tasks.
+        val_accuracy: on the validation tasks, behind the last step of an epoch.
+    """
 
     step: int
     accuracy: float
+    val_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +60,14 @@ class SearchHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRound:
-    """A later line of search.jsonl: in every list, a value for each of the architectures."""
+    """A later line of search.jsonl: in every list, a value for each of the architectures.
+
+    `tasks` says how many of the round's tasks it saw; the poorer ones saw but the first.
+    """
 
     round: int
     architectures: tuple[str, ...]
+    tasks: tuple[int, ...]
     losses: tuple[float, ...]
     accuracies: tuple[float, ...]
     costs: dict[str, tuple[float, ...]]
@@ -54,12 +75,23 @@ class SearchRound:
     def __post_init__(self) -> None:
         if not self.architectures:
             raise ValueError("architectures is empty")
-        lists = {"losses": self.losses, "accuracies": self.accuracies, **self.costs}
+        lists = {
+            "tasks": self.tasks,
+            "losses": self.losses,
+            "accuracies": self.accuracies,
+            **self.costs,
+        }
         for name, values in lists.items():
             if len(values) != len(self.architectures):
                 raise ValueError(
                     f"{name} has {len(values)} values for {len(self.architectures)} architectures"
                 )
+
+    def of_compared(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """The values of those that saw all tasks of the round: only these can be compared."""
+        most = max(self.tasks)
+        pairs = zip(values, self.tasks, strict=True)
+        return tuple(value for value, tasks in pairs if tasks == most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +160,8 @@ class TrainedNetwork:
 
     Args:
         architecture: its text.
-        costs: by name; a latency only of devices whose table was there.
+        costs: by name; a latency only of devices whose table was there, an energy where each of
+            its rows tells it.
         deployed: each image classified by itself.
         transductive: batch-norm statistics from all query images together, as in the papers.
     """
@@ -144,7 +177,15 @@ class TrainedNetwork:
     @property
     def latencies_ms(self) -> dict[str, float]:
         """Device to predicted latency."""
-        found = {latency_device(cost): value for cost, value in self.costs.items()}
+        return self._of_devices(latency_device)
+
+    @property
+    def energies_mj(self) -> dict[str, float]:
+        """Device to predicted energy."""
+        return self._of_devices(energy_device)
+
+    def _of_devices(self, device_of: Callable[[str], str | None]) -> dict[str, float]:
+        found = {device_of(cost): value for cost, value in self.costs.items()}
         return {device: value for device, value in found.items() if device is not None}
 
 

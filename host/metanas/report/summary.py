@@ -42,18 +42,20 @@ def _remarks(run: RunFiles) -> Iterator[str]:
     if check := run.verification:
         agreement = check.agreement
         yield (
-            f"Outputs {'pass' if check.passed else 'fail'}: device and host agree on the top-1 of "
-            f"{wording.percent(agreement.top1)} of {agreement.images} images; logits differ by at "
-            f"most {agreement.largest_share:.0e} of their range."
+            f"Outputs {'pass' if check.outputs_pass else 'fail'}: device and host agree on the "
+            f"top-1 of {wording.percent(agreement.top1)} of {agreement.images} images; logits "
+            f"differ by at most {agreement.largest_share:.0e} of their range."
         )
         promised, taken = check.predicted, check.measured
-        yield (
-            f"Latency predicted {_spread(promised.latency_ms, promised.low_ms, promised.high_ms)}, "
-            f"measured {_spread(taken.median_ms, taken.low_ms, taken.high_ms)}."
-        )
+        if promised:
+            low, high = promised.low_ms, promised.high_ms
+            yield f"Latency predicted {_spread(promised.latency_ms, low, high)}."
+        yield f"Latency measured {_spread(taken.median_ms, taken.low_ms, taken.high_ms)}."
         slow = f"; device now / then = {check.slowdown:.2f}" if check.slowdown else ""
-        yield f"Latency {check.latency_verdict}: measured / predicted = {check.ratio:.2f}{slow}."
+        ratio = f": measured / predicted = {check.ratio:.2f}{slow}" if check.ratio else ""
+        yield f"Latency {check.latency_verdict}{ratio}."
         yield from check.reasons
+        yield from check.remarks
 
 
 def _spread(middle_ms: float, low_ms: float, high_ms: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metanas.report.records import Accuracy, latency_device
+from metanas.report.records import Accuracy, energy_device, latency_device
 
 SPACE = "\xa0"
 """Keeps a number and its unit on one line."""
@@ -21,6 +21,12 @@ def milliseconds(value: float) -> str:
     """Three significant digits: `0.0123 ms`, `1.20 ms`, `123 ms`; `<0.001 ms` below that."""
     number = f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
     return f"{number if value >= _MICROSECOND else '<0.001'}{SPACE}ms"
+
+
+def millijoules(value: float) -> str:
+    """Three significant digits: `0.0123 mJ`, `1.20 mJ`, `1234 mJ`."""
+    number = f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
+    return f"{number}{SPACE}mJ"
 
 
 def count(value: float) -> str:
@@ -53,4 +59,6 @@ def cost_axis(cost: str) -> str:
     """`predicted latency on pi0 (ms)` for `latency_ms[pi0]`; `MACs` for `macs`."""
     if device := latency_device(cost):
         return f"predicted latency on {device} (ms)"
+    if device := energy_device(cost):
+        return f"predicted energy on {device} (mJ)"
     return _COST_AXES.get(cost, cost)

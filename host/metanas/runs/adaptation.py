@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from metanas.files import write_json
@@ -15,14 +16,15 @@ from metanas.provenance import provenance
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import SUPERNET, context, load_trained, trained_architecture
 from metanas.runs.uncertain import MeasureRows, measure_uncertain
+from metanas.runs.warm_start import found_architectures, parse_all
 from metanas.search import (
-    LATENCY,
     Candidate,
     Constraint,
     Costs,
     GeneticSearch,
     SearchPlan,
     SearchResult,
+    SearchRound,
     SearchSettings,
 )
 from metanas.spaces import SearchSpace
@@ -34,9 +36,11 @@ def search(
     constraints: Sequence[str],
     settings: SearchSettings,
     *,
+    front: Sequence[str] = (),
+    warm_start: Sequence[RunFolder] = (),
     allow_emulated: bool = False,
     measure: MeasureRows | None = None,
-    observer: Callable[[dict[str, Any]], None] | None = None,
+    observer: Callable[[SearchRound], None] | None = None,
 ) -> SearchResult:
     """Search the super-network under constraints, or go on; writes `search.json`.
 
@@ -45,40 +49,49 @@ def search(
         folder: with a trained super-network, and a table of each device to be constrained.
         constraints: texts such as `latency_ms[pi0]<=20`.
         settings: algorithm 1's numbers.
+        front: names of costs whose whole Pareto front with the loss is searched; none for the
+            least loss alone.
+        warm_start: runs whose searches' results this one begins with.
         allow_emulated: whether a table may come from an emulator.
         measure: if given, the finalists' uncertain estimated rows are measured, and the finalists
             chosen again among all that was evaluated, until nothing uncertain is left of them.
-        observer: called with each round's journal line.
+        observer: called with each round.
 
     Raises:
+        ArchitectureError: the warm start is from another space.
         BatchTableError: a table is of several images a call.
-        ConstraintSyntaxError: a constraint cannot be read.
+        ConstraintSyntaxError: a constraint cannot be read, or there is no such cost.
         ConstraintError: no architecture keeps within them.
         EmulatedTableError: a table comes from an emulator, and that was not asked for.
         MeasurementFailedError: an uncertain row could not be measured.
         MissingRowsError: a table lacks layers of the space.
+        RunFolderError: a run of the warm start has no ended search.
         SettingsMismatchError: the folder's search was begun with other settings.
+        TableMismatchError: the tables are of several dtypes.
     """
     for path in folder.tables.values():
         refuse_batched(path)
         if not allow_emulated:
             refuse_emulated(path)
-    result, parsed = workers.run(_search, folder, tuple(constraints), settings, observer=observer)
+    begin_with = found_architectures(warm_start)
+    asked = tuple(front), begin_with
+    result, parsed = workers.run(
+        _search, folder, tuple(constraints), settings, *asked, observer=observer
+    )
     while measure and measure_uncertain(folder, _finalists(result), measure):
         limits = tuple(map(str, parsed))  # percentages stay what they were
-        result, parsed = workers.run(_search, folder, limits, settings, observer=observer)
-    # The front is drawn against what was constrained, a latency before anything else.
-    limited = sorted((c.cost for c in parsed), key=lambda name: not name.startswith(LATENCY))
-    cost = (limited or ["macs"])[0]
+        result, parsed = workers.run(_search, folder, limits, settings, *asked, observer=observer)
     write_json(
         folder.search,
         {
             "winner": _as_json(result.winner),
             "constraints": [asdict(constraint) for constraint in parsed],
-            "front_cost": cost,
-            "front": [_as_json(candidate) for candidate in result.front(cost)],
+            "front_cost": result.front_costs[0],
+            "front_costs": list(result.front_costs),
+            "front": [_as_json(candidate) for candidate in result.front],
             "finalists": [_as_json(candidate) for candidate in result.finalists],
-            "evaluated": len(result.evaluated),
+            "evaluated": result.evaluated,
+            "evaluations": result.evaluations,
             "provenance": provenance(seed=settings.seed),
         },
     )
@@ -94,13 +107,15 @@ def _search(
     folder: RunFolder,
     constraints: Sequence[str],
     settings: SearchSettings,
+    front: Sequence[str],
+    warm_start: Sequence[str],
     *,
-    observer: Callable[[dict[str, Any]], None] | None = None,
+    observer: Callable[[SearchRound], None] | None = None,
 ) -> tuple[SearchResult, tuple[Constraint, ...]]:
     data = folder.settings.load_data()
-    space = folder.settings.make_space(data)
-    costs = _costs(folder, space)
-    parsed = tuple(costs.parse(text) for text in constraints)
+    space = folder.priced_space(data)
+    costs = _costs(folder.tables, space)
+    parsed = tuple(_costs(folder.given_tables, space).parse(text) for text in constraints)
     plan = SearchPlan(
         space=space,
         parameters=load_trained(folder, SUPERNET),
@@ -110,6 +125,8 @@ def _search(
         settings=settings,
         query_norm=folder.settings.query_norm,
         context=context(folder, data),
+        front=tuple(costs.full_name(name) for name in front),
+        warm_start=parse_all(space, warm_start),
     )
     genetic = GeneticSearch(plan, folder.search_journal)
     return genetic.run(group, observer=observer), parsed
@@ -155,8 +172,8 @@ def _digest(folder: RunFolder, name: str) -> str:
 
 
 def _costs_of(folder: RunFolder, architecture: str) -> dict[str, float]:
-    space = folder.settings.make_space(folder.settings.load_data())
-    costs = _costs(folder, space)
+    space = folder.priced_space(folder.settings.load_data())
+    costs = _costs(folder.tables, space)
     genes = space.encode([space.parse(architecture)])
     return {cost: float(costs.of(cost, genes)[0]) for cost in costs}
 
@@ -182,8 +199,8 @@ def _evaluate(
     )
 
 
-def _costs(folder: RunFolder, space: SearchSpace[Any]) -> Costs:
-    return Costs(space, {device: read_table(path) for device, path in folder.tables.items()})
+def _costs(tables: Mapping[str, Path], space: SearchSpace[Any]) -> Costs:
+    return Costs(space, {device: read_table(path) for device, path in tables.items()})
 
 
 def _as_json(candidate: Candidate) -> dict[str, Any]:

@@ -17,10 +17,17 @@ from metanas.data import (
     Split,
     load,
 )
-from metanas.errors import DataError, RunFolderError
+from metanas.errors import DataError, RunFolderError, TableMismatchError
 from metanas.files import write_bytes, write_json
 from metanas.meta import QueryNorm, TrainingFiles, check_same_settings
-from metanas.profiling import read_table, refuse_batched, refuse_emulated
+from metanas.profiling import (
+    LatencyTable,
+    read_table,
+    refuse_batched,
+    refuse_emulated,
+    table_dtype,
+    write_table,
+)
 from metanas.provenance import provenance
 from metanas.spaces import SearchSpace, make_space
 
@@ -98,8 +105,8 @@ class RunSettings:
             self.sampler(data, split)
         self.make_space(data)
 
-    def make_space(self, data: DataSet) -> SearchSpace[Any]:
-        """The search space at the data set's image size."""
+    def make_space(self, data: DataSet, *, dtype: str = "float32") -> SearchSpace[Any]:
+        """The search space at the data set's image size, its layers in this dtype on a device."""
         return make_space(
             self.space,
             input_shape=data.shape,
@@ -108,6 +115,7 @@ class RunSettings:
             pool=self.pool,
             global_expansion=self.global_expansion,
             adaptive_depth=self.adaptive_depth,
+            dtype=dtype,
         )
 
 
@@ -190,6 +198,22 @@ class RunFolder:
         """Device name to table, of every table in the folder."""
         return {path.stem: path for path in sorted(self.table("*").parent.glob("*.tsv"))}
 
+    def priced_space(self, data: DataSet) -> SearchSpace[Any]:
+        """The search space in the dtype of the tables' rows: what the run's networks shall run in.
+
+        Raises:
+            TableMismatchError: the tables are of several dtypes.
+            TableError: a table cannot be read.
+        """
+        dtypes = {device: table_dtype(path) for device, path in self.tables.items()}
+        if len(set(dtypes.values())) > 1:
+            told = ", ".join(f"{device}: {dtype}" for device, dtype in dtypes.items())
+            raise TableMismatchError(
+                f"the tables of {self.path} are of several dtypes ({told})",
+                hint="search each dtype in a run folder of its own: metanas adapt --supernet",
+            )
+        return self.settings.make_space(data, dtype=next(iter(dtypes.values()), "float32"))
+
     def known_table(self, device: str) -> Path:
         """The table of a device, which must be in the folder.
 
@@ -207,6 +231,8 @@ class RunFolder:
     def keep_table(self, source: Path, *, allow_emulated: bool = False) -> None:
         """Copy a table into the folder, so that the run stays whole by itself.
 
+        The same table again leaves the rows alone that were measured since.
+
         Raises:
             BatchTableError: it is of several images a call.
             EmulatedTableError: it comes from an emulator, and that was not asked for.
@@ -215,8 +241,28 @@ class RunFolder:
         refuse_batched(source)
         if not allow_emulated:
             refuse_emulated(source)
-        device = read_table(source).header.device.name
-        write_bytes(self.table(device), source.read_bytes())
+        device, table = read_table(source).header.device.name, source.read_bytes()
+        given = self._given(device)
+        if given.exists() and given.read_bytes() == table:
+            return
+        given.unlink(missing_ok=True)
+        write_bytes(self.table(device), table)
+
+    def replace_table(self, device: str, table: LatencyTable) -> None:
+        """Put a table of measured rows in the place of one that was given; that one is kept."""
+        given = self._given(device)
+        if not given.exists():
+            write_bytes(given, self.table(device).read_bytes())
+        write_table(table, self.table(device))
+
+    @property
+    def given_tables(self) -> dict[str, Path]:
+        """As `tables`, each as it was given, before rows of it were measured."""
+        given = {device: self._given(device) for device in self.tables}
+        return self.tables | {device: path for device, path in given.items() if path.exists()}
+
+    def _given(self, device: str) -> Path:
+        return self.path / "tables" / "given" / f"{device}.tsv"
 
     @property
     def search_journal(self) -> Path:
@@ -234,9 +280,34 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def closed_loop(self) -> Path:
+        """One line for each winner that was timed before it was answered."""
+        return self.path / "closed_loop.jsonl"
+
+    @property
     def model(self) -> Path:
         """The exported network, adapted to the first verification task."""
         return self.path / "model.onnx"
+
+    @property
+    def adaptation_graph(self) -> Path:
+        """Turns a support set into weights of the exported network."""
+        return self.path / "adapt.onnx"
+
+    @property
+    def classifier_graph(self) -> Path:
+        """Turns a support set and query images into logits."""
+        return self.path / "classify.onnx"
+
+    @property
+    def int8_model(self) -> Path:
+        """The exported network quantised, if it is worth it on the device that it was tried on."""
+        return self.path / "model.int8.onnx"
+
+    @property
+    def quantisation(self) -> Path:
+        """What int8 cost and gained on a device."""
+        return self.path / "quantisation.json"
 
     @property
     def verification(self) -> Path:

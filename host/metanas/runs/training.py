@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+import numpy as np
+
 from metanas.data import DataSet
 from metanas.errors import RunFolderError
 from metanas.meta import (
@@ -14,14 +16,21 @@ from metanas.meta import (
     Observer,
     OuterSettings,
     TrainingPlan,
+    Validation,
+    ValidationSettings,
     load_checkpoint,
     meta_train,
 )
 from metanas.parallel import Group, Workers
 from metanas.runs.folder import RunFolder
 from metanas.search import ProgressiveShrinking, ShrinkingSettings
+from metanas.spaces import SearchSpace
 
 SUPERNET = "supernet"
+NO_VALIDATION = ValidationSettings()
+
+_REPRESENTATIVES = 8
+_STREAM = 0x7A  # keeps these draws apart from other uses of the seed
 
 
 def train_supernet(
@@ -29,16 +38,19 @@ def train_supernet(
     folder: RunFolder,
     outer: OuterSettings,
     shrinking: ShrinkingSettings,
+    validation: ValidationSettings = NO_VALIDATION,
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
     """Meta-train the super-network of the run's space, or go on with it.
 
+    Its validation, if any, is that of its largest network and of a few others, always the same.
+
     Raises:
         SettingsMismatchError: it was begun with other settings.
-        DivergenceError: the loss is not a number.
+        DivergenceError: the loss is not a number, or exploded.
     """
-    return workers.run(_train_supernet, folder, outer, shrinking, observer=observer)
+    return workers.run(_train_supernet, folder, outer, shrinking, validation, observer=observer)
 
 
 def train_network(
@@ -47,6 +59,7 @@ def train_network(
     name: str,
     architecture: str,
     outer: OuterSettings,
+    validation: ValidationSettings = NO_VALIDATION,
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
@@ -55,13 +68,15 @@ def train_network(
     Raises:
         ArchitectureError: the run's space does not hold it.
         SettingsMismatchError: a network of that name was begun with other settings.
-        DivergenceError: the loss is not a number.
+        DivergenceError: the loss is not a number, or exploded.
     """
-    return workers.run(_train_network, folder, name, architecture, outer, observer=observer)
+    return workers.run(
+        _train_network, folder, name, architecture, outer, validation, observer=observer
+    )
 
 
 def load_trained(folder: RunFolder, name: str) -> MetaParameters:
-    """The parameters of a training that has ended.
+    """The parameters that an ended training gave: the best epoch's, if there was validation.
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be read.
@@ -69,20 +84,19 @@ def load_trained(folder: RunFolder, name: str) -> MetaParameters:
     """
     path = folder.training(name).checkpoint
     checkpoint = load_checkpoint(path)
-    steps = checkpoint.settings["epochs"] * checkpoint.settings["iterations"]
-    if checkpoint.step < steps:
+    if not checkpoint.ended:
+        steps = checkpoint.settings["epochs"] * checkpoint.settings["iterations"]
         raise RunFolderError(
             f"{path} is at step {checkpoint.step} of {steps}",
             hint="run the command that trains it again; it goes on from there",
         )
-    return checkpoint.parameters
+    return checkpoint.trained
 
 
 def outer_settings(checkpoint_settings: dict[str, Any]) -> OuterSettings:
-    """The schedule that a checkpoint was made by."""
-    return OuterSettings(
-        **{field.name: checkpoint_settings[field.name] for field in fields(OuterSettings)}
-    )
+    """The schedule that a checkpoint was made by; what it does not know of has its default."""
+    known = {field.name for field in fields(OuterSettings)}
+    return OuterSettings(**{n: value for n, value in checkpoint_settings.items() if n in known})
 
 
 def trained_architecture(folder: RunFolder, name: str) -> str:
@@ -100,13 +114,15 @@ def _train_supernet(
     folder: RunFolder,
     outer: OuterSettings,
     shrinking: ShrinkingSettings,
+    validation: ValidationSettings,
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
     data = folder.settings.load_data()
     space = folder.settings.make_space(data)
     chooser = ProgressiveShrinking(space, shrinking, outer.seed)
-    plan = _plan(folder, data, chooser, space.corners(), outer)
+    judged = representatives(space, outer.seed)
+    plan = _plan(folder, data, chooser, space.corners(), outer, judged, validation)
     return meta_train(group, plan, folder.training(SUPERNET), observer=observer)
 
 
@@ -116,12 +132,13 @@ def _train_network(
     name: str,
     architecture: str,
     outer: OuterSettings,
+    validation: ValidationSettings,
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
     data = folder.settings.load_data()
     parsed = folder.settings.make_space(data).parse(architecture)
-    plan = _plan(folder, data, Fixed(parsed), (parsed,), outer)
+    plan = _plan(folder, data, Fixed(parsed), (parsed,), outer, (parsed,), validation)
     return meta_train(group, plan, folder.training(name), observer=observer)
 
 
@@ -131,6 +148,8 @@ def _plan(
     chooser: Chooser[Any],
     corners: tuple[Any, ...],
     outer: OuterSettings,
+    judged: tuple[Any, ...],
+    validation: ValidationSettings,
 ) -> TrainingPlan[Any]:
     return TrainingPlan(
         space=folder.settings.make_space(data),
@@ -140,7 +159,14 @@ def _plan(
         outer=outer,
         query_norm=folder.settings.query_norm,
         context=context(folder, data),
+        validation=Validation(judged, folder.settings.sampler(data, "val"), validation),
     )
+
+
+def representatives(space: SearchSpace[Any], seed: int) -> tuple[Any, ...]:
+    """Architectures that a super-network is validated by: its largest one, and random ones."""
+    rng = np.random.default_rng([seed, _STREAM])
+    return (space.largest(), *map(space.from_genes, space.sample(_REPRESENTATIVES - 1, rng)))
 
 
 def context(folder: RunFolder, data: DataSet) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from metanas.errors import MeasurementFailedError
-from metanas.profiling import LatencyTable, read_table, write_table
+from metanas.profiling import LatencyTable, read_table
 from metanas.profiling.estimate import replace_estimated, uncertain
 from metanas.runs.folder import RunFolder
 from metanas_agent.layers import LayerSpec
@@ -29,10 +29,10 @@ def measure_uncertain(folder: RunFolder, architectures: Iterable[str], measure: 
         MeasurementFailedError: a row could not be measured, so the answer would rest on a guess.
         TableMismatchError: what was measured is of another device than the table.
     """
-    space = folder.settings.make_space(folder.settings.load_data())
+    space = folder.priced_space(folder.settings.load_data())
     layers = [layer for text in architectures for layer in space.layers(space.parse(text))]
     count = 0
-    for path in folder.tables.values():
+    for device, path in folder.tables.items():
         table = read_table(path)
         asked = uncertain(table, layers)
         if not asked:
@@ -44,6 +44,6 @@ def measure_uncertain(folder: RunFolder, architectures: Iterable[str], measure: 
                 f"{lacking[0]}",
                 hint="metanas-profile doctor says what the device lacks",
             )
-        write_table(better, path)
+        folder.replace_table(device, better)
         count += len(asked)
     return count

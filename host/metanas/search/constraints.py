@@ -157,6 +157,20 @@ class Costs(Mapping[str, Cost]):
         genes = self._costs[name].cheapest()
         return genes, float(self.of(name, genes)[0])
 
+    def full_name(self, name: str) -> str:
+        """The name of a cost, with its device: that may be left out where there is but one table.
+
+        Raises:
+            ConstraintSyntaxError: there is no such cost.
+        """
+        device = self._only_device(name)
+        full = f"{name}[{device}]" if device else name
+        if full not in self._costs:
+            raise ConstraintSyntaxError(
+                f"unknown cost {name!r}", hint=f"known: {', '.join(self._costs)}"
+            )
+        return full
+
     def parse(self, text: str) -> Constraint:
         """Read a constraint such as `params<=70k`, `latency_ms[pi0]<=20` or `latency_ms<=50%`.
 
@@ -171,9 +185,7 @@ class Costs(Mapping[str, Cost]):
             raise ConstraintSyntaxError(
                 f"not a constraint: {text!r}", hint="write it like 'latency_ms[pi0]<=20'"
             )
-        device = match["device"]
-        if match["metric"] in (LATENCY, ENERGY) and device is None and len(self.tables) == 1:
-            device = next(iter(self.tables))
+        device = match["device"] or self._only_device(match["metric"])
         try:
             constraint = Constraint(match["metric"], float(match["limit"]), device)
         except ValueError as error:
@@ -193,6 +205,10 @@ class Costs(Mapping[str, Cost]):
         if not math.isfinite(limit):
             raise ConstraintSyntaxError(f"the limit of constraint {text!r} is too large")
         return Constraint(constraint.metric, limit, device)
+
+    def _only_device(self, metric: str) -> str | None:
+        of_device = metric in (LATENCY, ENERGY) and len(self.tables) == 1
+        return next(iter(self.tables)) if of_device else None
 
     def satisfied(self, constraints: Sequence[Constraint], genes: Genes) -> NDArray[np.bool_]:
         """Whether each architecture keeps within every limit, (architectures,)."""
