@@ -24,7 +24,7 @@ def metrics_of(run, name):
         ("maml++", {"first_order_share": 0.3, "multi_step_share": 0.1, "learned_rates": True}),
         ("maml", {"first_order_share": 0, "multi_step_share": 0, "learned_rates": False}),
         ("fomaml", {"first_order_share": 1, "multi_step_share": 0, "learned_rates": False}),
-        ("reptile", {"outer": "reptile", "adapted_norms": True, "learned_rates": False}),
+        ("reptile", {"outer_update": "reptile", "adapted_norms": True, "learned_rates": False}),
     ],
 )
 def test_each_algorithm_trains_a_network(command, tmp_path, algorithm, expected):
@@ -44,6 +44,19 @@ def test_shares_replace_those_of_the_algorithm(command, tmp_path):
     assert code == 0, err
     settings = load_checkpoint(tmp_path / "baseline.safetensors").settings
     assert (settings["first_order_share"], settings["multi_step_share"]) == (1, 0.5)
+
+
+def test_running_statistics_are_a_third_protocol_of_evaluation(command, tmp_path):
+    code, _, err = command("train", tmp_path, *NETWORK, "--running-statistics")
+    assert code == 0, err
+    entry = json.loads((tmp_path / "evaluation.json").read_text())["baseline"]
+    assert entry["running"]["episodes"] == 20
+
+
+def test_a_super_network_has_no_running_statistics(command, tmp_path):
+    code, _, err = command("train", tmp_path / "run", *SMALL, "--running-statistics")
+    assert code == 1
+    assert_one_clear_line(err, "running statistics")
 
 
 def test_patience_ends_training_early_and_says_so(command, tmp_path):

@@ -64,7 +64,7 @@ def leaves(parameters, learned):
 
 def plain_gradients(plan, parameters, episodes, step):
     layers = plan.space.layers(plan.chooser.architecture)
-    if plan.outer.outer == "reptile":
+    if plan.outer.outer_update == "reptile":
         moved = reptile_gradients(layers, parameters, episodes)
         return {f"adapted/{name}": gradient for name, gradient in moved.items()}
     epoch = step // plan.outer.iterations

@@ -96,9 +96,9 @@ def test_shares_are_from_zero_to_one(name, share):
 @pytest.mark.parametrize(
     ("chosen", "named"),
     [
-        ({"outer": "adam"}, "outer is 'adam'"),
+        ({"outer_update": "adam"}, "outer_update is 'adam'"),
         ({"adapted_norms": True}, "per_step_norms is True .*with adapted_norms"),
-        ({"outer": "reptile"}, "learned_rates is True .*with outer='reptile'"),
+        ({"outer_update": "reptile"}, "learned_rates is True .*with outer_update='reptile'"),
     ],
 )
 def test_switches_that_exclude_each_other_are_refused(chosen, named):

@@ -40,6 +40,13 @@ def train(
     inner_rate: o.InnerRate = 0.1,
     first_order_share: o.FirstOrderShare = None,
     multi_step_share: o.MultiStepShare = None,
+    running_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--running-statistics",
+            help="Keep batch-norm's running statistics, and evaluate with them too; one network.",
+        ),
+    ] = False,
     validation_tasks: Annotated[
         int | None,
         typer.Option(
@@ -98,6 +105,7 @@ def train(
         rate=rate,
         inner_rate=inner_rate,
         seed=seed,
+        running_statistics=running_statistics,
         **switches,
     )
     if validation_tasks is None:

@@ -19,7 +19,7 @@ ALGORITHMS: Mapping[Algorithm, Mapping[str, Any]] = {
     "maml++": {},
     "maml": _MAML,
     "fomaml": _MAML | {"first_order_share": 1.0},
-    "reptile": _MAML | {"first_order_share": 1.0, "outer": "reptile"},
+    "reptile": _MAML | {"first_order_share": 1.0, "outer_update": "reptile"},
 }
 """Name to the fields of `OuterSettings` that differ from the defaults.
 

@@ -71,7 +71,7 @@ def _loss(
     epoch: int,
 ) -> MetaLoss:
     outer, query_norm = plan.outer, plan.query_norm
-    if outer.outer == "reptile":
+    if outer.outer_update == "reptile":
         return reptile_loss(network, parameters, episodes, query_norm=query_norm)
     return meta_loss(
         network,

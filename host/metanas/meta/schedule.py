@@ -32,8 +32,8 @@ class OuterSettings:
         adapted_norms: the inner loop changes batch-norm's scales and shifts as it does weights.
         running_statistics: keep running statistics of batch-norm over query images for each inner
             step; not for a super-network, whose networks each have statistics of their own.
-        outer: `gradient` is that of the query loss; `reptile` is the initial minus the adapted
-            weights, of the support set alone.
+        outer_update: `gradient` follows the query loss's; `reptile` takes the initial minus the
+            adapted weights, of the support set alone.
 
     Raises:
         InvalidSettingsError: a value is out of range, or two of them exclude each other.
@@ -53,7 +53,7 @@ class OuterSettings:
     per_step_norms: bool = True
     adapted_norms: bool = False
     running_statistics: bool = False
-    outer: Literal["gradient", "reptile"] = "gradient"
+    outer_update: Literal["gradient", "reptile"] = "gradient"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "iterations", "tasks", "inner_steps"):
@@ -63,18 +63,24 @@ class OuterSettings:
         self._require("final_rate", 0 <= self.final_rate < math.inf, "0 or a number above")
         for name in ("first_order_share", "multi_step_share"):
             self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
-        self._require("outer", self.outer in ("gradient", "reptile"), "gradient or reptile")
+        self._require(
+            "outer_update", self.outer_update in ("gradient", "reptile"), "gradient or reptile"
+        )
         if self.adapted_norms:
             self._require("per_step_norms", not self.per_step_norms, "False with adapted_norms")
-        if self.outer == "reptile":
+        if self.outer_update == "reptile":
             self._check_reptile()
 
     def _check_reptile(self) -> None:
         """Refuse what Reptile cannot do: it has no query loss to differentiate."""
-        self._require("learned_rates", not self.learned_rates, "False with outer='reptile'")
-        self._require("adapted_norms", self.adapted_norms, "True with outer='reptile'")
-        self._require("first_order_share", self.first_order_share == 1, "1 with outer='reptile'")
-        self._require("multi_step_share", self.multi_step_share == 0, "0 with outer='reptile'")
+        self._require("learned_rates", not self.learned_rates, "False with outer_update='reptile'")
+        self._require("adapted_norms", self.adapted_norms, "True with outer_update='reptile'")
+        self._require(
+            "first_order_share", self.first_order_share == 1, "1 with outer_update='reptile'"
+        )
+        self._require(
+            "multi_step_share", self.multi_step_share == 0, "0 with outer_update='reptile'"
+        )
 
     def _require(self, name: str, fulfilled: bool, allowed: str) -> None:
         if not fulfilled:
