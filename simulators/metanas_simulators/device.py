@@ -11,7 +11,7 @@ from metanas.devices.device import DeviceDescription, ModelRun
 from metanas.errors import UnsupportedError
 from metanas_agent import __version__
 from metanas_agent.finding import Finding
-from metanas_agent.layers import LayerSpec
+from metanas_agent.layers import LayerSpec, dtypes_of
 from metanas_agent.measurement import Measurement
 from metanas_agent.timer import TimerSettings
 from metanas_simulators.convolution import convolution_of
@@ -51,6 +51,7 @@ class SimulatedDevice:
             runtimes={self._runtime: origin.version},
             source=origin.source,
             agent_version=__version__,
+            dtypes={self._runtime: "float32"},
             unavailable={"onnx": "a simulator computes cycles, it does not run models"},
         )
 
@@ -76,6 +77,11 @@ class SimulatedDevice:
             MeasurementFailedError: a layer could not be simulated.
         """
         self._refuse_other_ways_of_calling(settings)
+        if others := dtypes_of(layers) - {"float32"}:
+            raise UnsupportedError(
+                f"{self.name} is simulated: it does not tell {others.pop()} from float32",
+                hint="its cycles are the same; leave out --dtype",
+            )
         convolutions = [convolution_of(layer) for layer in layers]
         cycles = self.simulator.cycles([each for each in convolutions if each])
         for layer, convolution in zip(layers, convolutions, strict=True):

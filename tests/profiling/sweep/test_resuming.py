@@ -125,7 +125,7 @@ def other_array(**changes):
         ({}, {"budget_ms": 50.0}, "timer.budget_ms was 200.0, now 50.0"),
         ({}, {"core": 1}, r"timer\.core was .*, now 1"),
         ({"dataflow": "ws"}, {}, "device.processor was output-stationary"),
-        ({"rows": 8}, {}, "device.machine was systolic array 4x4, now systolic array 8x4"),
+        ({"rows": 8}, {}, "device.machine was accelerator of 4x4 .*, now accelerator of 8x4 "),
     ],
 )
 def test_refuses_to_go_on_with_other_settings(

@@ -259,3 +259,11 @@ def test_merge_refuses_another_device(table, name):
     device = dataclasses.replace(table.header.device, **{name: "other"})
     with pytest.raises(TableMismatchError, match=f"device {name}: .* and other"):
         merge(table, with_header(table, device=device))
+
+
+def test_merge_refuses_another_dtype(table):
+    (space,) = table.header.spaces
+    other = with_header(table, spaces=({**space, "dtype": "int8"},))
+    with pytest.raises(TableMismatchError, match="differ in dtype: float32 and int8"):
+        merge(table, other)
+    assert merge(other, other).table.header.dtype == "int8"

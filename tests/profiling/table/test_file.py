@@ -242,7 +242,11 @@ def test_another_format_version_is_refused(table, tmp_path):
     ("old", "new", "what"),
     [
         ("# [device]", "# [device", "the header is broken"),
-        ('# machine = "systolic', '# engine = "systolic', r"\[device\] has an unknown 'engine'"),
+        (
+            '# machine = "accelerator',
+            '# engine = "accelerator',
+            r"\[device\] has an unknown 'engine'",
+        ),
         ("# [timer]", "# [clock]", r"there is no \[timer\]"),
         ("# [device]", "# timer = 3\n# [device]", "the header is broken"),  # said twice
         ('# runtime = "', '# engine = "', "there is no runtime"),

@@ -7,6 +7,7 @@ from metanas.errors import MissingRowsError, TableMismatchError
 from metanas.profiling import CALL
 from metanas.spaces import VGG9Space
 from metanas_agent.layers import EmptyLayer
+from metanas_agent.timer import TimerSettings
 
 
 def noisy_rows(table, rng, *, call_ms=0.002):
@@ -56,7 +57,10 @@ def test_the_interval_holds_the_prediction(measured, space):
 def test_a_simulated_network_takes_the_sum_of_its_layers(table, device, space):
     genes = space.sample(20, np.random.default_rng(1))
     sums = [
-        sum(device.array.latency_ms(layer) for layer in space.layers(space.from_genes(row)))
+        sum(
+            measurement.median_ms
+            for measurement in device.measure(space.layers(space.from_genes(row)), TimerSettings())
+        )
         for row in genes
     ]
     assert table.latency_ms(space, genes) == pytest.approx(sums, rel=1e-5)

@@ -3,7 +3,13 @@ import dataclasses
 import pytest
 
 from metanas.errors import BatchTableError, EmulatedTableError, TableError
-from metanas.profiling import LatencyTable, refuse_batched, refuse_emulated, write_table
+from metanas.profiling import (
+    LatencyTable,
+    refuse_batched,
+    refuse_emulated,
+    table_dtype,
+    write_table,
+)
 
 
 @pytest.fixture
@@ -40,3 +46,13 @@ def test_an_emulated_table_is_refused(written):
 def test_a_missing_table_is_named(refuse, tmp_path):
     with pytest.raises(TableError, match=r"absent\.tsv"):
         refuse(tmp_path / "absent.tsv")
+
+
+def test_the_dtype_is_that_of_the_spaces(table, tmp_path):
+    path = tmp_path / "table.tsv"
+    write_table(table, path)
+    assert table_dtype(path) == table.header.dtype == "float32"
+    (space,) = table.header.spaces
+    header = dataclasses.replace(table.header, spaces=({**space, "dtype": "int8"},))
+    write_table(LatencyTable(header, {}), path)
+    assert table_dtype(path) == header.dtype == "int8"

@@ -37,6 +37,8 @@ def test_a_name_says_what_it_holds():
         "local-vgg9-1x28x28-5way-cold-threads-2.measured.tsv"
     )
     assert "global_expansion-False" in table_name("local", narrow, "measured")
+    small = VGG9Space(input_shape=(1, 28, 28), ways=5, dtype="int8")
+    assert table_name("pi4", small, "measured") == ("pi4-vgg9-1x28x28-5way-dtype-int8.measured.tsv")
 
 
 @pytest.mark.parametrize("device", ["10.0.0.7:7431", "[fe80::1]:7431", "../../etc", "a b", "é"])
