@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from math import prod
@@ -10,9 +11,11 @@ from typing import ClassVar
 
 from metanas_agent.errors import InvalidLayerError
 
-DTYPES = ("float32",)
+DTYPES = ("float32", "int8")
+"""What layers may compute in. An int8 layer has weights of int8 with a scale a channel, and reads
+and gives maps of one byte a value; only a network's image and logits are float32."""
 
-_BYTES_PER_VALUE = {"float32": 4}
+_BYTES_PER_VALUE = {"float32": 4, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ class LayerSpec(ABC):
 
     def __str__(self) -> str:
         return self.key
+
+
+def dtypes_of(layers: Iterable[LayerSpec]) -> set[str]:
+    """What these layers compute in; an empty graph computes nothing."""
+    return {layer.dtype for layer in layers if hasattr(layer, "dtype")}
 
 
 @cache

@@ -12,7 +12,7 @@ from math import prod
 from typing import ClassVar
 
 from metanas_agent.errors import InvalidLayerError
-from metanas_agent.layer_spec import DTYPES, LayerSpec
+from metanas_agent.layer_spec import DTYPES, LayerSpec, dtypes_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "EmptyLayer",
     "HeadLayer",
     "LayerSpec",
+    "dtypes_of",
     "parse_layer",
 ]
 

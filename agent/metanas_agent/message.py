@@ -68,7 +68,7 @@ class Message:
                     read[name] = _hook(part).read(values[name])
                 except ValueError as error:
                     raise ProtocolError(f"{cls.type} message: {name} is {error}") from error
-            elif part.default is MISSING:
+            elif part.default is part.default_factory is MISSING:
                 raise ProtocolError(f"{cls.type} message: {name} is missing")
         return cls(**read)
 

@@ -128,7 +128,8 @@ class Description(Message):
     """What the agent says of its machine; `unavailable` maps a runtime to the reason.
 
     `abi` is the machine's name for programs, such as `armv6l`; `emulated` says that another
-    processor plays its part.
+    processor plays its part; `dtypes` maps a runtime to those that it has run a layer in, such as
+    `float32 int8`, and is empty where the agent does not tell.
     """
 
     type: ClassVar[str] = "description"
@@ -144,6 +145,7 @@ class Description(Message):
     name: str = field(default="", metadata=_SINCE_2)
     emulated: bool = field(default=False, metadata=_SINCE_2)
     abi: str = field(default="", metadata=_SINCE_2)
+    dtypes: dict[str, str] = field(default_factory=dict, metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

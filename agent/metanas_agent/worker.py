@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 
 from metanas_agent.cold_cache import USUAL_CACHE_BYTES, CacheFiller
 from metanas_agent.errors import MeasurementFailedError, MetanasError, RuntimeUnavailableError
-from metanas_agent.layers import LayerSpec
+from metanas_agent.layers import LayerSpec, dtypes_of
 from metanas_agent.measuring import Gauge
 from metanas_agent.message import Message
 from metanas_agent.messages import Done, Error, Measure, Result, Row, RunModel
@@ -94,6 +94,7 @@ def _measure(request: Measure, setup: Setup) -> Iterator[Message]:
     settings = request.settings
     for layer in request.layers:
         try:
+            _check_dtype(layer, bench.runtime)
             _check_memory(layer, settings.batch, bench.system)
             sampler = bench.runtime.prepare(layer, seed=settings.seed)
             measurement = bench.gauge.measure(sampler, key=layer.key)
@@ -113,7 +114,8 @@ def _run_model(request: RunModel, setup: Setup) -> Result:
         latency = bench.gauge.measure(model.prepare(request.inputs), key=key)
     except Exception as error:
         raise _failure("the model", error) from error
-    return Result(outputs=outputs, latency=latency, peak_memory_bytes=_peak_memory_bytes())
+    peak_bytes = model.peak_memory_bytes() or _peak_memory_bytes()
+    return Result(outputs=outputs, latency=latency, peak_memory_bytes=peak_bytes)
 
 
 class _Bench(NamedTuple):
@@ -156,6 +158,16 @@ def _failure(subject: str, error: Exception) -> MetanasError:
         return error
     text = (str(error).splitlines() or [""])[0][:300]
     return MeasurementFailedError(f"{subject}: {type(error).__name__}: {text}")
+
+
+def _check_dtype(layer: LayerSpec, runtime: Runtime) -> None:
+    """A runtime that knows only one dtype may not look at it, and would time another layer."""
+    if unknown := dtypes_of([layer]).difference(runtime.dtypes):
+        raise MeasurementFailedError(
+            f"{layer.key}: the runtime {runtime.name} computes in "
+            f"{' or '.join(runtime.dtypes)}, not in {unknown.pop()}",
+            hint="int8 takes the runtime onnx",
+        )
 
 
 def _check_memory(layer: LayerSpec, batch: int, system: System) -> None:

@@ -28,3 +28,12 @@ def test_an_accelerator_that_a_runtime_does_not_know_makes_it_unavailable():
 def test_an_emulator_is_told(monkeypatch, value, emulated):
     monkeypatch.setenv("METANAS_EMULATED", value)
     assert described().emulated is emulated
+
+
+def test_each_runtime_says_in_what_it_has_run_a_layer():
+    description = described("native", "onnx", "torch")
+    assert description.dtypes == {
+        "native": "float32",
+        "onnx": "float32 int8",
+        "torch": "float32",
+    }

@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 from metanas_agent.errors import InvalidLayerError
 from metanas_agent.layers import (
     ACTIVATIONS,
+    DTYPES,
     AddLayer,
     ConvLayer,
     EmptyLayer,
     HeadLayer,
+    dtypes_of,
     parse_layer,
 )
 
 sizes = st.integers(1, 4096)
+dtypes = st.sampled_from(DTYPES)
 convs = st.builds(
     ConvLayer,
     sizes,
@@ -25,6 +28,7 @@ convs = st.builds(
     stride=st.integers(1, 4),
     activation=st.sampled_from((*ACTIVATIONS, "none")),
     pool=st.integers(1, 4),
+    dtype=dtypes,
 )
 adds = st.builds(
     AddLayer,
@@ -33,6 +37,7 @@ adds = st.builds(
     sizes,
     activation=st.sampled_from((*ACTIVATIONS, "none")),
     pool=st.integers(1, 4),
+    dtype=dtypes,
 )
 heads = st.integers(1, 64).flatmap(
     lambda pool: st.builds(
@@ -42,6 +47,7 @@ heads = st.integers(1, 64).flatmap(
         st.integers(pool, 4096),
         pool=st.just(pool),
         ways=sizes,
+        dtype=dtypes,
     )
 )
 empties = st.builds(EmptyLayer, sizes, sizes, sizes)
@@ -171,3 +177,19 @@ def test_layers_are_values():
     layer = EmptyLayer(1, 2, 3)
     with pytest.raises(AttributeError):
         layer.width = 4
+
+
+def test_int8_takes_a_byte_a_value():
+    layer = ConvLayer(16, 7, 7, out_channels=32, kernel=3)
+    small = ConvLayer(16, 7, 7, out_channels=32, kernel=3, dtype="int8")
+    assert small.key == "conv/16x7x7/c32/k3/s1/relu/p1/int8"
+    for name in ("size_bytes", "peak_bytes", "memory_bytes", "input_bytes", "output_bytes"):
+        assert 4 * getattr(small, name) == getattr(layer, name)
+    assert small.macs == layer.macs
+
+
+def test_dtypes_of_layers():
+    layer = AddLayer(16, 7, 7)
+    assert dtypes_of([EmptyLayer(1, 1, 1)]) == set()
+    assert dtypes_of([EmptyLayer(1, 1, 1), layer]) == {"float32"}
+    assert dtypes_of([layer, AddLayer(16, 7, 7, dtype="int8")]) == {"float32", "int8"}

@@ -35,6 +35,7 @@ class NativeRuntime:
     """
 
     name = "native"
+    dtypes = ("float32",)
 
     def __init__(self, setup: Setup) -> None:
         if not sys.platform.startswith("linux"):
@@ -104,6 +105,10 @@ class NativeModel:
         """See `Model`."""
         self._run_one(self._images(inputs)[0])
         return _sampler(self._program)
+
+    def peak_memory_bytes(self) -> int | None:
+        """See `Model`."""
+        return self._program.peak_memory_bytes()
 
     def _run_one(self, image: bytes) -> bytes:
         self._program.ask("input", image, answer="ok")

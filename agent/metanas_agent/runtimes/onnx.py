@@ -5,6 +5,9 @@ Several threads wait for work in the runtime's usual way, which is spinning.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from metanas_agent.sampler import Sampler, clocked
 from metanas_agent.wire import Tensor
 
 _FATAL_ONLY = 4
+_PLACE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")  # file, line and function
 
 
 class OnnxRuntime:
@@ -26,6 +30,7 @@ class OnnxRuntime:
 
     name = "onnx"
     version: str = ort.__version__
+    dtypes = ("float32", "int8")
 
     def __init__(self, setup: Setup) -> None:
         setup.check_is_plain(self.name, most_threads=None)
@@ -42,7 +47,7 @@ class OnnxRuntime:
         else:
             model = layer_model(layer, rng).SerializeToString()
             session = _session(model, _options(self._threads))
-        return _bound(session, image)
+        return _bound(session, _as_taken(session, image))
 
     def sentinel(self) -> Sampler:
         """See `Runtime`."""
@@ -55,7 +60,7 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise MeasurementFailedError(
                 f"onnxruntime {self.version} cannot load the model: {_first_line(error)}",
-                hint="check it with onnx.checker, and its opset",
+                hint="export it for this device: metanas export RUN --device NAME",
             ) from error
         return OnnxModel(session)
 
@@ -78,6 +83,10 @@ class OnnxModel:
             ]
         )
         return Tensor(data=outputs.astype("<f4").tobytes(), shape=outputs.shape)
+
+    def peak_memory_bytes(self) -> int | None:
+        """See `Model`."""
+        return None
 
     def prepare(self, inputs: Tensor) -> Sampler:
         """See `Model`."""
@@ -121,7 +130,7 @@ def _session(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _bound(session: ort.InferenceSession, image: NDArray[np.float32]) -> Sampler:
+def _bound(session: ort.InferenceSession, image: NDArray[Any]) -> Sampler:
     """Its input is in place already, and its output stays in the runtime."""
     binding = session.io_binding()
     binding.bind_cpu_input(session.get_inputs()[0].name, np.ascontiguousarray(image))
@@ -131,5 +140,16 @@ def _bound(session: ort.InferenceSession, image: NDArray[np.float32]) -> Sampler
     return clocked(lambda: session.run_with_iobinding(binding))
 
 
+def _as_taken(session: ort.InferenceSession, image: NDArray[np.float32]) -> NDArray[Any]:
+    """Values in [-1, 1) as the model's only input, which may be uint8 and in another layout."""
+    (wanted,) = session.get_inputs()
+    if wanted.type != "tensor(uint8)":
+        return image
+    codes: NDArray[np.uint8] = ((image + 1) * 128).astype(np.uint8).reshape(wanted.shape)
+    return codes
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+    """What it says, without the place in its source, which is long and hides the rest."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return _PLACE.sub("", line)[:300]

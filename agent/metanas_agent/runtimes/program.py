@@ -107,6 +107,14 @@ class Program:
             self._listen()
         return self._take(size_bytes)
 
+    def peak_memory_bytes(self) -> int | None:
+        """Peak resident memory so far, None if the system does not tell."""
+        with suppress(OSError, ValueError):
+            for line in Path(f"/proc/{self._process.pid}/status").read_text("ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return None
+
     def _line(self) -> str:
         while (end := self._heard.find(b"\n")) < 0:
             if len(self._heard) > _LONGEST_LINE_BYTES:

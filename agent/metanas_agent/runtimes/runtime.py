@@ -63,15 +63,20 @@ class Model(Protocol):
     def prepare(self, inputs: Tensor) -> Sampler:
         """Runs the first image, or a batch that begins with it."""
 
+    def peak_memory_bytes(self) -> int | None:
+        """Of the process that runs it, where that is not this one and the system tells."""
+
 
 class Runtime(Protocol):
     """One way to execute, made from a `Setup`.
 
     `version` names what else is unusual in the setup, so that unlike rows are never merged.
+    `dtypes` are those of the layers that it runs.
     """
 
     name: str
     version: str
+    dtypes: tuple[str, ...]
 
     def prepare(self, layer: LayerSpec, *, seed: int) -> Sampler:
         """Runs the layer with random weights on random images."""

@@ -39,6 +39,7 @@ class TorchRuntime:
     """
 
     name = "torch"
+    dtypes = ("float32",)
 
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.threads)
@@ -103,6 +104,10 @@ class TorchModel:
             rows = [self._graph(image[None].to(self._device)) for image in self._images(inputs)]
             outputs = torch.cat(rows).cpu().numpy()
         return Tensor(data=outputs.astype("<f4").tobytes(), shape=outputs.shape)
+
+    def peak_memory_bytes(self) -> int | None:
+        """See `Model`."""
+        return None
 
     def prepare(self, inputs: Tensor) -> Sampler:
         """See `Model`."""
