@@ -19,6 +19,9 @@ from metanas_agent import __version__
 from metanas_agent.advertising import Advertisement
 from metanas_agent.announcement import Announcement
 from metanas_agent.artifacts import ArtifactStore
+from metanas_agent.commands.bundles import add_bundle_commands
+from metanas_agent.commands.learning import add_learning_commands
+from metanas_agent.commands.state import add_state_option, state_of
 from metanas_agent.describing import describe
 from metanas_agent.doctor import examine
 from metanas_agent.errors import MetanasError
@@ -27,30 +30,27 @@ from metanas_agent.job import Workshop
 from metanas_agent.listeners import Listener, LoopbackListener, TlsListener, UnixListener
 from metanas_agent.runtimes import ACCELERATORS, RUNTIMES
 from metanas_agent.server import LEASE_S, Server
-from metanas_agent.state import StateFolder
 
 DEFAULT_PORT = 7431
 
 _FAILED = 1
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command: exit code 0, 1 (failed, one clear line; or `doctor` warns) or 2 (usage)."""
+    """Run the command: exit code 0, 1 (failed, or `doctor` warns), 2 (usage), 130 (interrupted)."""
     options = _parser().parse_args(arguments)
-    with suppress(KeyboardInterrupt):  # pressed before the server was up
-        try:
-            if options.command == "serve":
-                asyncio.run(_serve(options))
-            elif options.command == "doctor":
-                _doctor(options)
-            else:
-                asyncio.run(_info(options))
-        except MetanasError as error:
-            print(f"metanas-agent: {error}", file=sys.stderr)
-            sys.exit(_FAILED)
-        except OSError as error:
-            print(f"metanas-agent: {error.strerror or error}", file=sys.stderr)
-            sys.exit(_FAILED)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except MetanasError as error:
+        print(f"metanas-agent: {error}", file=sys.stderr)
+        sys.exit(_FAILED)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"metanas-agent: {error.strerror or error}{where}", file=sys.stderr)
+        sys.exit(_FAILED)
     sys.exit(0)
 
 
@@ -100,13 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (info, doctor):
         command.add_argument("--json", action="store_true", help="print JSON")
     for command in (serve, info):
-        command.add_argument(
-            "--state",
-            type=Path,
-            metavar="DIR",
-            help="folder of keys and uploaded programs (default "
-            "$XDG_DATA_HOME/metanas-agent, or ~/.local/share/metanas-agent)",
-        )
+        add_state_option(command)
         command.add_argument(
             "--runtime",
             action="append",
@@ -126,11 +120,16 @@ def _parser() -> argparse.ArgumentParser:
             default="cpu",
             help="what a runtime that knows several shall use (default %(default)s)",
         )
+    serve.set_defaults(run=lambda options: asyncio.run(_serve(options)))
+    info.set_defaults(run=lambda options: asyncio.run(_info(options)))
+    doctor.set_defaults(run=_doctor)
+    add_learning_commands(commands)
+    add_bundle_commands(commands)
     return parser
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    state = _state(options)
+    state = state_of(options)
     identity = load_identity(state.root)
     workshop = Workshop(
         runtimes=tuple(options.runtime or sorted(RUNTIMES)),
@@ -167,10 +166,6 @@ def _listener(options: argparse.Namespace, identity: Identity | None) -> Listene
     return LoopbackListener("127.0.0.1" if options.host is None else options.host, options.port)
 
 
-def _state(options: argparse.Namespace) -> StateFolder:
-    return StateFolder(options.state.absolute()) if options.state else StateFolder.default()
-
-
 def _advertised(
     listener: Listener, workshop: Workshop, address: str
 ) -> AbstractAsyncContextManager[object]:
@@ -196,7 +191,7 @@ def _wait_for_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
 
 async def _info(options: argparse.Namespace) -> None:
     runtimes = options.runtime or sorted(RUNTIMES)
-    identity = load_identity(_state(options).root)
+    identity = load_identity(state_of(options).root)
     description = asdict(
         replace(
             await describe(runtimes, accelerator=options.accelerator, limit_s=options.limit_s),

@@ -24,6 +24,18 @@ class ArtifactError(MetanasError):
     """An uploaded file is not here, or is not what its hash says."""
 
 
+class BundleNotFoundError(MetanasError):
+    """No bundle of that name is installed, or none to roll back to."""
+
+
+class InvalidBundleError(MetanasError):
+    """A bundle is truncated, was changed, or holds what no bundle may hold."""
+
+
+class InvalidImageError(MetanasError):
+    """A picture cannot be read."""
+
+
 class InvalidLayerError(MetanasError):
     """A layer's fields or its text key make no sense."""
 
@@ -32,8 +44,16 @@ class InvalidMeasurementError(MetanasError):
     """A measurement that arrived lacks a field or holds an impossible value."""
 
 
+class InvalidModelError(MetanasError):
+    """An ONNX file cannot be loaded, or is not the kind of model that is needed."""
+
+
 class InvalidSettingsError(MetanasError):
     """A setting is unknown or out of range."""
+
+
+class InvalidSupportSetError(MetanasError):
+    """A folder of class folders cannot be learned from."""
 
 
 class LeaseLostError(MetanasError):

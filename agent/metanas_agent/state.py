@@ -45,6 +45,11 @@ class StateFolder:
         """Uploaded files, named by their hashes."""
         return self.root / "artifacts"
 
+    @property
+    def bundles(self) -> Path:
+        """Installed bundles, a folder each."""
+        return self.root / "bundles"
+
     def make(self, folder: Path) -> Path:
         """Make one of the folders, closed to other users."""
         for path in (self.root, folder):

@@ -17,14 +17,29 @@ from metanas_agent.timer import TimerSettings
 from support.agent_process import AgentProcess, children, is_running, raw_connection, wait_for
 
 
-def metanas_agent(*arguments):
+def metanas_agent(*arguments, **options):
     return subprocess.run(
         [sys.executable, "-m", "metanas_agent", *arguments],
         capture_output=True,
         check=False,
         text=True,
         timeout=60,
+        **options,
     )
+
+
+@pytest.fixture
+def info_with_onnxruntime(tmp_path):
+    """What a machine says of itself where onnxruntime is this code."""
+
+    def info(code, *arguments):
+        (tmp_path / "onnxruntime.py").write_text(code)
+        run = metanas_agent(
+            "info", "--json", *arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+        )
+        return json.loads(run.stdout)
+
+    return info
 
 
 def test_info_says_what_the_machine_can_run():
@@ -46,42 +61,24 @@ def test_info_for_scripts():
     assert values["cores"] == len(os.sched_getaffinity(0))
 
 
-def test_a_runtime_that_is_not_installed_is_said_to_be(tmp_path):
-    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no wheel for this processor')")
-    run = subprocess.run(
-        [sys.executable, "-m", "metanas_agent", "info", "--json", "--runtime", "onnx"],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    values = json.loads(run.stdout)
+def test_a_runtime_that_is_not_installed_is_said_to_be(info_with_onnxruntime):
+    code = "raise ImportError('no wheel for this processor')"
+    values = info_with_onnxruntime(code, "--runtime", "onnx")
     assert values["runtimes"] == {}
     assert "no wheel for this processor" in values["unavailable"]["onnx"]
     assert "pip install" in values["unavailable"]["onnx"]
 
 
-def test_a_runtime_that_crashes_is_unavailable_and_no_crash_of_ours(tmp_path):
-    (tmp_path / "onnxruntime.py").write_text("import os; os.kill(os.getpid(), 4)")
-    run = subprocess.run(
-        [sys.executable, "-m", "metanas_agent", "info", "--json"],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert "runtime unavailable: SIGILL" in json.loads(run.stdout)["unavailable"]["onnx"]
+def test_a_runtime_that_crashes_is_unavailable_and_no_crash_of_ours(info_with_onnxruntime):
+    values = info_with_onnxruntime("import os; os.kill(os.getpid(), 4)")
+    assert "runtime unavailable: SIGILL" in values["unavailable"]["onnx"]
 
 
-def test_what_native_code_prints_does_not_reach_the_frames(tmp_path):
-    (tmp_path / "onnxruntime.py").write_text(
+def test_what_native_code_prints_does_not_reach_the_frames(info_with_onnxruntime):
+    values = info_with_onnxruntime(
         "import os; os.write(1, b'hello from C'); print('and python'); raise ImportError('done')"
     )
-    run = subprocess.run(
-        [sys.executable, "-m", "metanas_agent", "info", "--json"],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert "runtime unavailable: onnx: done" in json.loads(run.stdout)["unavailable"]["onnx"]
+    assert "runtime unavailable: onnx: done" in values["unavailable"]["onnx"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

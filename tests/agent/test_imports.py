@@ -3,10 +3,11 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "metanas")
+HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "PIL", "metanas")
 LIGHT = (
     *("metanas_agent", "metanas_agent.cli", "metanas_agent.server", "metanas_agent.protocol"),
     *("metanas_agent.worker", "metanas_agent.layers", "metanas_agent.measurement"),
+    *("metanas_agent.bundles", "metanas_agent.learning", "metanas_agent.learning.onnx_file"),
 )
 
 

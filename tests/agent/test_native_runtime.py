@@ -257,6 +257,7 @@ def test_a_network_computes_one_image_after_the_other(programs):
     )
     sampler = model.prepare(inputs)
     assert sampler(1000) > 0
+    assert 0 < model.peak_memory_bytes() < 10_000_000  # of the program, not of this process
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 3, 4), (1, 18), (1, 2, 3, 3, 1)])

@@ -141,6 +141,15 @@ def test_what_is_no_model_is_refused(onnxruntime, model):
         onnxruntime.load(model)
 
 
+def test_a_model_that_is_too_new_for_the_runtime_is_refused_with_the_reason(onnxruntime):
+    proto = onnx.load_model_from_string(network("N")[0])
+    proto.ir_version = 99
+    reason = "Unsupported model IR version: 99, max supported IR version"
+    with pytest.raises(MeasurementFailedError, match=reason) as raised:
+        onnxruntime.load(proto.SerializeToString())
+    assert "metanas export RUN --device NAME" in raised.value.hint
+
+
 def test_a_runtime_that_is_not_installed_is_unavailable(monkeypatch):
     monkeypatch.setitem(runtime.RUNTIMES, "absent", "metanas_no_such_module:Runtime")
     with pytest.raises(RuntimeUnavailableError, match="runtime unavailable: absent"):
