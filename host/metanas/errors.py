@@ -5,12 +5,17 @@ from __future__ import annotations
 from metanas_agent.errors import (
     ArtifactError,
     BrokenIdentityError,
+    BundleNotFoundError,
     CorruptFrameError,
     FrameTooLargeError,
     InsecureKeyError,
+    InvalidBundleError,
+    InvalidImageError,
     InvalidLayerError,
     InvalidMeasurementError,
+    InvalidModelError,
     InvalidSettingsError,
+    InvalidSupportSetError,
     LeaseLostError,
     MeasurementFailedError,
     MetanasError,
@@ -24,12 +29,14 @@ from metanas_agent.errors import (
 )
 
 __all__ = [
+    "AcceleratorError",
     "AgentUnreachableError",
     "AmbiguousDeviceError",
     "ArchitectureError",
     "ArchiveError",
     "ArtifactError",
     "BrokenIdentityError",
+    "BundleNotFoundError",
     "CalibrationError",
     "CheckpointError",
     "CompilationError",
@@ -53,10 +60,14 @@ __all__ = [
     "HostKeyUnknownError",
     "InsecureKeyError",
     "InstallationError",
+    "InvalidBundleError",
     "InvalidEpisodeError",
+    "InvalidImageError",
     "InvalidLayerError",
     "InvalidMeasurementError",
+    "InvalidModelError",
     "InvalidSettingsError",
+    "InvalidSupportSetError",
     "LeaseLostError",
     "MeasurementFailedError",
     "MetanasError",
@@ -205,7 +216,11 @@ class CheckpointError(RunFolderError):
 
 
 class DivergenceError(MetanasError):
-    """Training produced a loss that is not a number."""
+    """Training produced a loss that is not a number, or that exploded."""
+
+
+class AcceleratorError(MetanasError):
+    """PyTorch finds no accelerator of the kind that was asked for."""
 
 
 class WorkerError(MetanasError):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from metanas_agent.files import replacing, write_bytes
+
+__all__ = [
+    "append_json_line",
+    "cache_folder",
+    "config_folder",
+    "data_folder",
+    "read_json_lines",
+    "replacing",
+    "write_bytes",
+    "write_json",
+    "write_json_lines",
+    "write_text",
+]
 
 
 def cache_folder() -> Path:
@@ -33,42 +45,10 @@ def _user_folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default).expanduser() / "metanas"
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
-
-    If the block fails (a full disk, say), `path` stays as it was.
-
-    Raises:
-        IsADirectoryError: `path` is a folder; it is named, not the temporary path.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
 def write_text(path: Path, text: str) -> None:
     """Replace a text file as a whole."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a binary file as a whole."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -117,9 +97,3 @@ def _cut_torn_line(stream: BinaryIO) -> None:
     if stream.read(1) != b"\n":
         stream.seek(0)
         stream.truncate(stream.read().rfind(b"\n") + 1)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -15,13 +15,7 @@ from metanas_agent.timer import TimerSettings
 
 QUICK = TimerSettings(budget_ms=4, interval=0.2, min_samples=6, sample_ms=0.05)
 
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("os.fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("own_devices")
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,10 @@ NAMES = "new-vgg9-1x9x9-2way.{}.tsv"
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """A user with a device of their own, a simulated array with another dataflow."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("os.fsync", lambda _: None)
-    devices = tmp_path / "config" / "metanas" / "devices"
-    devices.mkdir(parents=True)
+def new(own_devices):
+    """A device of the user's own, a simulated array with another dataflow."""
     eyeriss = (profiles_folder() / "devices" / "eyeriss.toml").read_text()
-    (devices / "new.toml").write_text(eyeriss.replace('dataflow = "ws"', 'dataflow = "os"'))
+    (own_devices / "new.toml").write_text(eyeriss.replace('dataflow = "ws"', 'dataflow = "os"'))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import time
 import pytest
 
 from metanas.cli import fleet
-from metanas.devices import profiles_folder
 from metanas.errors import AgentUnreachableError, MeasurementFailedError, UnknownDeviceError
 from metanas.profiling import read_table
 from metanas_agent.layers import ConvLayer
@@ -26,16 +25,9 @@ NOWHERE = "127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """`twin` is a second simulator."""
-    config = tmp_path / "config"
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+def two_simulators(twin, monkeypatch):
+    """At a terminal that is wide enough for both."""
     monkeypatch.setenv("COLUMNS", "200")
-    devices = config / "metanas" / "devices"
-    devices.mkdir(parents=True)
-    eyeriss = profiles_folder() / "devices" / "eyeriss.toml"
-    (devices / "twin.toml").write_bytes(eyeriss.read_bytes())
 
 
 def measured(device, advance):

@@ -13,27 +13,12 @@ import pytest
 from PIL import Image
 
 import metanas
-from metanas.cli.app import main
 from metanas.cli.profile import main as profile_main
+from support.metanas_command import assert_one_clear_line, contents
 
 TINY = "--epochs 1 --iterations 1 --tasks 1 --inner-steps 1 --train-queries 1 --workers 1".split()
 SMALL = "--ways 2 --queries 2 --episodes 20".split()
 SUPERNET = [argument for argument in SMALL if argument not in ("--episodes", "20")]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs a command as its console script does; gives exit code, standard output and error."""
-
-    def run(*arguments: object, entry=main) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["metanas", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stop:
-            entry()
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +33,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def table_of(folder: Path) -> Path:
     (table,) = folder.glob("eyeriss*.tsv")
     return table
 
 
-def assert_one_clear_line(err: str, *parts: str) -> None:
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert len(line) < 600
-    for part in parts:
-        assert part in err, err
-
-
-@pytest.mark.parametrize("name", ["quickstart", "train", "adapt", "export", "verify", "report"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "train", "adapt", "export", "quantise", "verify", "report"]
+)
 def test_every_command_explains_itself(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0
@@ -92,15 +67,29 @@ def test_adapt_export_verify_report(command, trained, tmp_path):
     supernet = trained / "run" / "supernet.safetensors"
     (run / "supernet.safetensors").write_bytes(supernet.read_bytes())
     search = "--population 4 --rounds 2 --search-tasks 1".split()
-    retrain = "--epochs 1 --iterations 1 --tasks 1 --episodes 20".split()
+    retrain = "--epochs 1 --iterations 1 --tasks 1 --episodes 20 --validation-tasks 2".split()
+    search += ["--first-tasks", 1, "--search-queries", 1, "--front", "latency_ms"]
     limits = ["--constraint", "latency_ms<=50%", "--constraint", "params<=20k"]
-    code, out, err = command(
-        "adapt", run, "--table", table_of(trained), *limits, *search, *retrain, "--json"
+    arguments = ["adapt", run, "--table", table_of(trained), *limits, *search, *retrain, "--json"]
+    code, _, err = command(*arguments, "--warm-start", trained / "run")
+    assert code == 1
+    assert_one_clear_line(err, "search.json does not exist", "metanas adapt")
+    earlier = run.parent / "earlier"
+    earlier.mkdir()
+    (earlier / "run.json").write_bytes((run / "run.json").read_bytes())
+    (earlier / "search.json").write_text(
+        '{"finalists": [], "front": [{"architecture": "k1c16relu"}]}'
     )
+    code, out, err = command(*arguments, "--warm-start", earlier)
     assert code == 0, err
+    header, first, _ = map(json.loads, (run / "search.jsonl").read_text().splitlines())
+    assert header["settings"]["front"] == ["latency_ms[eyeriss]"]
+    assert header["settings"]["queries"] == 1
+    assert first["architectures"][0] == "k1c16relu"
     entry = json.loads(out)
     assert entry["costs"]["params"] <= 20_000
     assert entry["deployed"]["episodes"] == 20
+    assert "val_accuracy" in json.loads((run / "found.metrics.jsonl").read_text())
     result = json.loads((run / "search.json").read_text())
     assert result["winner"]["architecture"] == entry["architecture"]
     assert result["front_cost"] == "latency_ms[eyeriss]"
@@ -251,7 +240,7 @@ def test_fewer_images_than_a_task_needs(command, tmp_path):
 def test_a_users_own_pictures_are_scaled_as_asked(command, tmp_path):
     make_class_folders(tmp_path / "data", classes=20, images=4)
     own = ("--data", "folder", "--data-root", tmp_path / "data", "--grey", "--image-size")
-    few = [*TINY, "--ways", 2, "--queries", 2, "--episodes", 20]
+    few = [*TINY, "--ways", 2, "--queries", 2, "--episodes", 20, "--validation-tasks", 0]
     one = ("--architecture", "k1c16relu")
     code, _, err = command("train", tmp_path / "no", *own, "84", *few, *one)
     assert code == 1
@@ -293,12 +282,5 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):
 def test_an_unknown_device_lists_the_known_ones(command, tmp_path):
     code, _, err = command("--device", "toaster", "--out", tmp_path, entry=profile_main)
     assert code == 1
-    assert_one_clear_line(err, "toaster", "eyeriss, local")
+    assert_one_clear_line(err, "toaster", "eyeriss, eyeriss-rs, local")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_architecture_outside_the_space(command, tmp_path):
-    run = tmp_path / "run"
-    code, _, err = command("train", run, *TINY, *SMALL, "--architecture", "k3c65relu")
-    assert code == 1
-    assert_one_clear_line(err, "no channels 65", "64")

@@ -6,23 +6,16 @@ import time
 
 import pytest
 
-from metanas.devices import profiles_folder
 from metanas.errors import MeasurementFailedError
 from metanas.profiling import diff, read_table
 from metanas.profiling.timings import exclusive
-from metanas_simulators.device import SystolicDevice
+from metanas_simulators.device import SimulatedDevice
 from support.profile_command import ended
 
 ROWS = 2801
 NAME = "eyeriss-vgg9-1x28x28-5way.simulated.tsv"
 
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("os.fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("own_devices")
 
 
 @pytest.fixture(scope="module")
@@ -112,24 +105,20 @@ def test_energy_is_asked_for_and_a_device_without_is_named(run, tmp_path):
 
 @pytest.mark.parametrize("names", ["eyeriss", "eyeriss,twin"])
 def test_layers_that_cannot_be_timed_are_one_line_and_exit_code_1(
-    run, monkeypatch, tmp_path, names
+    run, monkeypatch, tmp_path, twin, names
 ):
     def refuse(layer):
         if layer.op == "head":
             raise MeasurementFailedError(f"{layer.key}: no room")
 
-    devices = tmp_path / "config" / "metanas" / "devices"
-    devices.mkdir(parents=True)
-    eyeriss = profiles_folder() / "devices" / "eyeriss.toml"
-    (devices / "twin.toml").write_bytes(eyeriss.read_bytes())
-    real = SystolicDevice.measure
+    real = SimulatedDevice.measure
 
     def measure(self, layers, settings):
         for layer, row in zip(layers, real(self, layers, settings), strict=True):
             refuse(layer)
             yield row
 
-    monkeypatch.setattr(SystolicDevice, "measure", measure)
+    monkeypatch.setattr(SimulatedDevice, "measure", measure)
     small = ("--input", "1x9x9", "--ways", 2, "--out", tmp_path)
     code, _, err = run("--device", names, *small)
     assert code == 1
@@ -258,6 +247,8 @@ def test_refuses_to_merge_tables_of_different_devices(run, folder, tmp_path):
         (["--device", "eyeriss", "--interval", "0"], 2, "'0' is no share; write 1% or 0.01"),
         (["--device", "eyeriss", "--energy", "--cache", "cold"], 2, "energy of calls with a cold"),
         (["--device", "eyeriss", "--cache", "hot"], 2, "'hot'; choose warm or cold"),
+        (["--device", "eyeriss", "--dtype", "int4"], 2, "'int4'; choose float32 or int8"),
+        (["--device", "eyeriss", "--dtype", "int8"], 1, "does not tell int8 from float32"),
         (["--device", "eyeriss", "--threads", "0"], 2, "threads"),
         (["--device", "eyeriss", "--seed", "one"], 2, "seed"),
         (["measure"], 2, "No such command"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from torch import nn
 
 from metanas.deploy import export_onnx, replace_weights
@@ -154,3 +156,42 @@ def test_initializers_are_the_modules_weights(model, module):
     stored = {t.name: t for t in onnx.load_model_from_string(model).graph.initializer}
     for name, weights in module.state_dict().items():
         assert np.array_equal(numpy_helper.to_array(stored[name]), weights.numpy())
+
+
+def test_a_fixed_batch_is_in_the_file_and_holds():
+    module = random_vgg9("k3c16elu")
+    model = export_onnx(
+        module, input_shape=(1, 28, 28), metadata=make_card("k3c16elu"), batch=3, opset=14
+    )
+    graph = onnx.load_model_from_string(model).graph
+    sides = [
+        [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (graph.input[0], graph.output[0])
+    ]
+    assert sides == [[3, 1, 28, 28], [3, 5]]
+    images = np.random.default_rng(0).standard_normal((4, 1, 28, 28), np.float32)
+    assert run(model, images[:3]).shape == (3, 5)
+    with pytest.raises(InvalidArgument):
+        run(model, images)
+    other = random_vgg9("k3c16elu", seed=1)
+    with torch.no_grad():
+        expected = other(torch.from_numpy(images[:3])).numpy()
+    replaced = replace_weights(model, other, metadata=make_card("k3c16elu"))
+    np.testing.assert_allclose(run(replaced, images[:3]), expected, atol=1e-5 * np.ptp(expected))
+
+
+@pytest.mark.parametrize("opset", [13, 99])
+def test_an_opset_out_of_range_is_refused_before_anything_is_exported(opset):
+    with pytest.raises(ExportError, match=f"in opset {opset}"):
+        export_onnx(None, input_shape=(1, 28, 28), metadata=make_card(), opset=opset)
+
+
+@pytest.mark.parametrize(("channels", "colours"), [(1, "grey"), (3, "rgb")])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_card_says_how_a_picture_becomes_an_image(channels, colours, inverted):
+    card = dataclasses.replace(make_card(channels=channels), inverted=inverted)
+    metadata = card.to_metadata((channels, 28, 30))
+    assert metadata["colours"] == colours
+    assert metadata["resize"] == "lanczos"
+    assert json.loads(metadata["inverted"]) is inverted
+    assert json.loads(metadata["input_shape"]) == [channels, 28, 30]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from metanas.deploy.bundle import write_bundle
 from metanas.pairing.zipapp import AgentFile, build_agent_pyz
 
 LIMIT_BYTES = 1_500_000
@@ -117,3 +118,22 @@ def test_an_older_python_is_told_so(path: Path, version: str) -> None:
         pytest.skip(f"no Python {version} here")
     assert done.returncode == 1
     assert done.stderr == f"metanas-agent needs Python 3.11 or newer, this is {version}\n"
+
+
+def test_it_installs_bundles(path: Path, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle", {"model.onnx": b"weights"}, name="flowers", version="1.0")
+    for arguments, words in (
+        (("install", "bundle"), "flowers 1.0 is installed in "),
+        (("bundles",), "flowers 1.0\n"),
+    ):
+        done = bare(str(path), *arguments, "--state", "state", folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(words)
+
+
+def test_it_says_what_learning_lacks(path: Path, tmp_path: Path) -> None:
+    arguments = ("learn", "--support", "images", "--bundle", "flowers", "-o", "classifier")
+    done = bare(str(path), *arguments, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("run: pip install numpy onnxruntime pillow)\n")
+    assert done.stderr.count("\n") == 1

@@ -235,3 +235,11 @@ def test_importing_the_room_loads_neither_matplotlib_nor_torch():
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_network_of_which_nothing_was_promised_is_shown_as_measured(new_run):
+    folder = new_run("run")
+    change(folder / "verify.json", lambda values: values.update(predicted=None, slowdown=None))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert "not predicted" in page.text
+    assert "outputs pass" in page.text

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from metanas.errors import ArchitectureError
 from metanas.spaces import ConvArchitecture, ResNet12Space, make_space
 from metanas.spaces.residual import ResidualNetwork
-from metanas_agent.layers import AddLayer, ConvLayer, HeadLayer
+from metanas_agent.layers import AddLayer, ConvLayer, HeadLayer, dtypes_of
 from support.space_conformance import SpaceConformance, random_images, random_weights
 
 BLOCK = "k3c32relu-k5c16elu-k1c64sigmoid"
@@ -30,6 +30,14 @@ class TestWithoutGlobalExpansion(SpaceConformance):
     @pytest.fixture
     def space(self):
         return ResNet12Space(input_shape=(1, 12, 12), ways=5, global_expansion=False)
+
+
+class TestInt8(SpaceConformance):
+    bytes_per_value = 1
+
+    @pytest.fixture
+    def space(self):
+        return ResNet12Space(input_shape=(1, 12, 12), ways=5, dtype="int8")
 
 
 class TestWithoutAdaptiveDepth(SpaceConformance):
@@ -196,3 +204,8 @@ def test_is_made_by_name():
     assert space.settings["space"] == "resnet12"
     with pytest.raises(ArchitectureError, match="halved"):
         make_space("resnet12", input_shape=(1, 28, 28), ways=5, downsampling="halved")
+
+
+def test_int8_is_said_in_every_layer():
+    space = ResNet12Space(input_shape=(1, 28, 28), ways=5, dtype="int8")
+    assert dtypes_of(space.all_layers) == {"int8"}

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from metanas.errors import ArchitectureError
-from metanas.spaces import VGG9Space, make_space
+from metanas.spaces import VGG9Space, make_space, space_from_settings
+from metanas_agent.layers import dtypes_of
 from support.space_conformance import SpaceConformance
 
 
@@ -22,6 +23,14 @@ class TestWithoutGlobalExpansion(SpaceConformance):
     @pytest.fixture
     def space(self):
         return VGG9Space(input_shape=(1, 28, 28), ways=5, global_expansion=False)
+
+
+class TestInt8(SpaceConformance):
+    bytes_per_value = 1
+
+    @pytest.fixture
+    def space(self):
+        return VGG9Space(input_shape=(1, 28, 28), ways=5, dtype="int8")
 
 
 class TestWithoutAdaptiveDepth(SpaceConformance):
@@ -114,3 +123,19 @@ def test_spaces_are_made_by_name():
 def test_refuses_an_unknown_downsampling():
     with pytest.raises(ArchitectureError, match="halved"):
         make_space("vgg9", input_shape=(1, 28, 28), ways=5, downsampling="halved")
+
+
+def test_int8_is_said_in_every_layer_and_in_the_settings():
+    plain = VGG9Space(input_shape=(1, 28, 28), ways=5)
+    int8 = VGG9Space(input_shape=(1, 28, 28), ways=5, dtype="int8")
+    assert dtypes_of(int8.all_layers) == {"int8"}
+    assert int8.settings == plain.settings | {"dtype": "int8"}
+    assert space_from_settings(int8.settings).settings == int8.settings
+    genes = plain.sample(20, np.random.default_rng(0))
+    assert np.array_equal(int8.macs(genes), plain.macs(genes))
+    assert np.array_equal(4 * int8.memory_bytes(genes), plain.memory_bytes(genes))
+
+
+def test_refuses_an_unknown_dtype():
+    with pytest.raises(ArchitectureError, match="unknown dtype 'int4'"):
+        VGG9Space(input_shape=(1, 28, 28), ways=5, dtype="int4")

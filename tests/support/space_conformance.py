@@ -16,6 +16,8 @@ BUILT = 6
 
 
 class SpaceConformance:
+    bytes_per_value = 4
+
     @pytest.fixture
     def space(self):
         raise NotImplementedError("give the space to test")
@@ -55,7 +57,9 @@ class SpaceConformance:
         assert np.array_equal(space.encode(architectures), genes)
 
     def test_encodes_no_architectures(self, space):
-        assert space.encode([]).shape == (0, len(space.cardinalities))
+        none = space.encode([])
+        assert none.shape == (0, len(space.cardinalities))
+        assert space.memory_bytes(none).shape == (0,)
 
     def test_refuses_genes_out_of_range(self, space, genes):
         too_large = genes[0].copy()
@@ -189,7 +193,7 @@ class SpaceConformance:
         for architecture in some:
             module = folded(space, architecture)
             peak = space.peak_bytes(space.encode([architecture]))[0]
-            assert peak == most_live_bytes(module, space.input_shape)
+            assert peak * 4 == self.bytes_per_value * most_live_bytes(module, space.input_shape)
 
     def test_params_count_the_built_network(self, space, some):
         for architecture in some:
@@ -199,7 +203,7 @@ class SpaceConformance:
             counted = sum(int(np.prod(shape)) for shape in shapes.values())
             genes = space.encode([architecture])
             assert counted == space.params(genes)[0]
-            assert counted * 4 == space.size_bytes(genes)[0]
+            assert counted * self.bytes_per_value == space.size_bytes(genes)[0]
 
     def test_macs_count_the_built_network(self, space, some):
         for architecture in some:

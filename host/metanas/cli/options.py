@@ -51,12 +51,40 @@ QueryNorm = Annotated[
     ),
 ]
 
+Accelerator = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(help="What to compute on; cuda is one NVIDIA GPU, which one worker drives."),
+]
+Algorithm = Annotated[
+    Literal["maml++", "maml", "fomaml", "reptile"],
+    typer.Option(help="Meta-learning algorithm; fomaml is first-order MAML."),
+]
 Epochs = Annotated[int, typer.Option(min=1, help="Epochs of training.")]
 Iterations = Annotated[int, typer.Option(min=1, help="Outer steps in an epoch.")]
 Tasks = Annotated[int, typer.Option(min=1, help="Tasks in an outer step.")]
 InnerSteps = Annotated[int, typer.Option(min=1, help="Gradient steps on a support set.")]
 Rate = Annotated[float, typer.Option(min=0, help="Outer learning rate at the start.")]
 InnerRate = Annotated[float, typer.Option(min=0, help="Inner learning rates at the start.")]
+FirstOrderShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the epochs, 0 to 1, before second derivatives are switched on; "
+        "0.3 in maml++, none or all in the others."
+    ),
+]
+MultiStepShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the epochs, 0 to 1, over which the multi-step loss is annealed away; "
+        "0.1 in maml++, 0 in the others."
+    ),
+]
+Patience = Annotated[
+    int, typer.Option(min=0, help="Epochs without better validation that end training; 0: none do.")
+]
+
+VALIDATION_TASKS = 100
+"""By default, of a network that is trained by itself."""
 
 _MOST_WORKERS = 4
 

@@ -24,6 +24,7 @@ from metanas.cli.tables import diff, list_tables, merge, show
 from metanas.devices import Device
 from metanas.profiling import table_name, user_folder
 from metanas.spaces import SPACES, make_space
+from metanas_agent.layers import DTYPES
 from metanas_agent.timer import CACHES, TimerSettings
 
 _EXAMPLES = """Examples:
@@ -77,6 +78,12 @@ def _downsampling(name: str | None) -> str | None:
     return name
 
 
+def _dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise typer.BadParameter(f"{name!r}; choose {' or '.join(DTYPES)}")
+    return name
+
+
 @app.callback(invoke_without_command=True, epilog=_EXAMPLES)
 def measure(
     context: typer.Context,
@@ -104,6 +111,14 @@ def measure(
     pool: Annotated[
         int | None, typer.Option(min=1, help="n of the n x n pooling before the classifier.")
     ] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="What the layers compute in: float32, or int8 (static quantisation, by "
+            "onnxruntime). Each has a table of its own.",
+            callback=_dtype,
+        ),
+    ] = "float32",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the table; your data folder if not given.")
     ] = None,
@@ -165,6 +180,7 @@ def measure(
         raise typer.BadParameter("no device tells the energy of calls with a cold cache")
     asked = {"downsampling": downsampling, "pool": pool}
     switches = {name: value for name, value in asked.items() if value is not None}
+    switches["dtype"] = dtype
     searched = make_space(space, input_shape=image_shape(image), ways=ways, **switches)
     settings = TimerSettings(
         budget_ms=budget_ms,

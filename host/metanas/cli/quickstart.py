@@ -45,7 +45,7 @@ CONSTRAINTS = ("latency_ms<=5%", "params<=70k")
 """A twentieth of the largest network's latency: about what MAML's network takes."""
 
 EPISODES = 600
-VERIFIED_TASKS = 5
+VERIFIED_EPISODES = 5
 
 
 def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
@@ -97,7 +97,12 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
     _say(6, "exporting to ONNX, running it on the device, comparing")
     with closing(open_device(DEVICE)) as device:
         stages.verify_deployed(
-            device, folder, read_table(table_path), VERIFYING, name=FOUND, tasks=VERIFIED_TASKS
+            device,
+            folder,
+            read_table(table_path),
+            VERIFYING,
+            name=FOUND,
+            episodes=VERIFIED_EPISODES,
         )
     _say(7, "reporting")
     report = write_report(path)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +14,8 @@ from onnx import numpy_helper
 
 from metanas.deploy.agreement import Logits, compare
 from metanas.deploy.card import ModelCard
+from metanas.deploy.exporter import trace_to_onnx
+from metanas.deploy.opset import OPSET, choose_opset, convert_opset
 from metanas.errors import ExportError
 
 if TYPE_CHECKING:
@@ -26,50 +23,44 @@ if TYPE_CHECKING:
 
 INPUT_NAME = "images"
 OUTPUT_NAME = "logits"
-OPSET = 18
-"""Low enough for every onnxruntime since 1.14; the exporter writes nothing lower."""
 
 
 def export_onnx(
-    module: nn.Module, *, input_shape: tuple[int, int, int], metadata: ModelCard
+    module: nn.Module,
+    *,
+    input_shape: tuple[int, int, int],
+    metadata: ModelCard,
+    batch: int | None = None,
+    opset: int = OPSET,
 ) -> bytes:
     """Export a plain module, such as `Network.folded` gives, and check that the file agrees.
 
     The file has one input, `images` (batch, channels, height, width), and one output, `logits`
-    (batch, ways); the batch is free.
+    (batch, ways).
 
     Args:
         module: takes and gives what the file does.
         input_shape: (channels, height, width) of one image, normalised.
         metadata: written into the file.
+        batch: images a call; None leaves that free.
+        opset: that the file is written in.
 
     Raises:
-        ExportError: torch cannot export the module, or ONNX Runtime computes something else.
+        ExportError: torch cannot export the module, the opset cannot express it, or ONNX Runtime
+            computes something else.
     """
     import torch  # noqa: PLC0415 - slow, and reading a verification needs none
 
+    choose_opset(opset, runtime_version=onnxruntime.__version__, device="this machine")
     module = copy.deepcopy(module).cpu().eval()
-    try:
-        with _quiet_exporter():
-            program = torch.onnx.export(
-                module,
-                (torch.zeros(2, *input_shape),),  # a batch of 1 would become a constant
-                dynamo=True,
-                verbose=False,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                opset_version=OPSET,
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            )
-        assert program is not None  # it is, where dynamo is asked for
-        model = program.model_proto
-    except Exception as error:  # the exporter's errors have no common root
-        raise ExportError(
-            f"torch cannot export this network: {_first_line(error)}",
-            hint="use layers that torch.onnx.export supports, and a fitting input shape",
-        ) from error
-    _strip_traces(model)
-    return _checked(model, module, input_shape, metadata)
+    model = trace_to_onnx(
+        module,
+        (torch.zeros(batch or 2, *input_shape),),  # a free batch of 1 would become a constant
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAME],
+        dynamic_shapes=None if batch else ({0: torch.export.Dim("batch", min=1)},),
+    )
+    return _checked(convert_opset(model, opset), module, input_shape, metadata)
 
 
 def replace_weights(model: bytes, module: nn.Module, *, metadata: ModelCard) -> bytes:
@@ -130,37 +121,9 @@ def input_shape_of(model: onnx.ModelProto) -> tuple[int, int, int]:
     return (sizes[1], sizes[2], sizes[3])
 
 
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter from talking: of absent libraries, its own deprecations, its graphs."""
-    loggers = [logging.getLogger(f"torch.{part}") for part in ("onnx", "export", "fx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    nowhere = io.StringIO()
-    try:
-        with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    root = error
-    while isinstance(root.__cause__, Exception):
-        root = root.__cause__
-    return f"{type(root).__name__}: {str(root).strip().partition(chr(10))[0][:200]}"
-
-
-def _strip_traces(model: onnx.ModelProto) -> None:
-    """Drop the exporter's stack traces: they carry the paths of this machine."""
-    graph = model.graph
-    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-    del graph.metadata_props[:]
+def batch_of(model: onnx.ModelProto) -> int:
+    """Images a call; 0 where the model leaves that free."""
+    return int(model.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
 
 
 def _checked(
@@ -175,15 +138,20 @@ def _checked(
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     rng = np.random.default_rng(0)
-    for batch in (1, 3):
+    for batch in [batch_of(model)] if batch_of(model) else (1, 3):
         images = rng.standard_normal((batch, *input_shape), np.float32)
         with torch.no_grad():
             expected = module(torch.from_numpy(images)).numpy()
-        _check_agreement(expected, _run(data, images))
+        _check_agreement(expected, run_onnx(data, images))
     return data
 
 
-def _run(model: bytes, images: NDArray[np.float32]) -> Logits:
+def run_onnx(model: bytes, images: NDArray[np.float32]) -> Logits:
+    """The logits of an exported network for images of its batch, by ONNX Runtime in this process.
+
+    Args:
+        images: (batch, channels, height, width), float32.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

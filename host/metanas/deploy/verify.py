@@ -4,63 +4,27 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from metanas.deploy.agreement import TOLERANCE, Logits, compare
-from metanas.deploy.export import input_shape_of, load_model
-from metanas.deploy.verification import LATENCY_TOLERANCE, Network, Prediction, Verification
+from metanas.deploy.accuracy import EpisodeAccuracy, accuracy_of
+from metanas.deploy.adapted_network import AdaptedNetwork, shape_text
+from metanas.deploy.agreement import Logits, compare
+from metanas.deploy.export import load_model
+from metanas.deploy.memory import PeakMemory, runtime_memory
+from metanas.deploy.prediction import Prediction
+from metanas.deploy.tolerance import depth_of, dtype_of, tolerance_of
+from metanas.deploy.verification import LATENCY_TOLERANCE, Network, Verification
 from metanas.devices.device import Device, ModelRun
 from metanas.errors import ExportError, MeasurementFailedError
 from metanas.provenance import provenance
 from metanas_agent.measurement import VERDICTS as _VERDICTS
 from metanas_agent.timer import TimerSettings
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AdaptedNetwork:
-    """One task's exported network and what the host computed with it.
-
-    Args:
-        model: the ONNX file.
-        images: (images, channels, height, width), float32, normalised as in training.
-        labels: (images,), the right class of each.
-        host_logits: (images, ways), the host's outputs for `images`.
-    """
-
-    model: bytes
-    images: NDArray[np.float32]
-    labels: NDArray[np.integer]
-    host_logits: Logits
-
-    def check(self) -> None:
-        """Refuse what cannot be verified, before a device is troubled with it.
-
-        Raises:
-            ExportError: the model is broken, or the arrays do not fit it or one another.
-        """
-        expected = input_shape_of(load_model(self.model))
-        given = self.images.shape[1:]
-        if len(given) != 3 or any(e not in (0, g) for e, g in zip(expected, given, strict=True)):
-            raise ExportError(
-                f"the model takes images of {_shape(expected)}, given are {_shape(given)}",
-                hint="verify with the data set and input size that it was exported for",
-            )
-        count = len(self.images)
-        if not count or self.labels.shape != (count,) or len(self.host_logits) != count:
-            raise ExportError(
-                f"{count} images, {len(self.labels)} labels and {len(self.host_logits)} rows "
-                "of host logits",
-                hint="give at least one image, and a label and a row of logits for each",
-            )
-        if self.host_logits.ndim != 2 or not np.isfinite(self.host_logits).all():
-            raise ExportError(
-                "the host's own logits are not finite numbers (images, ways)",
-                hint="train the network again",
-            )
+TIMED = 20
+"""More make the latency no surer, and half of the time goes into it."""
 
 
 def verify(
@@ -68,10 +32,11 @@ def verify(
     networks: Sequence[AdaptedNetwork],
     *,
     network: Network,
-    predicted: Prediction,
+    predicted: Prediction | None,
     settings: TimerSettings,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     latency_tolerance: float = LATENCY_TOLERANCE,
+    timed: int = TIMED,
     pace: Callable[[], float | None] = lambda: None,
     on_verified: Callable[[int], None] = lambda _: None,
 ) -> Verification:
@@ -84,10 +49,12 @@ def verify(
         device: where to run them.
         networks: at least one.
         network: which architecture they are.
-        predicted: latency of the architecture by the device's table.
+        predicted: latency and memory that were promised of it, None if nothing was.
         settings: how to time.
-        tolerance: largest difference of logits, as a share of their range.
+        tolerance: largest difference of logits, as a share of their range; by default what the
+            file's dtype and depth allow.
         latency_tolerance: largest share that the measured latency may be off.
+        timed: networks that are timed; of the others only the outputs are looked at.
         pace: tells how much slower the device is at this instant than when its table was made;
             asked between the runs, as machines change their pace within seconds.
         on_verified: called with the number of networks done so far.
@@ -101,49 +68,84 @@ def verify(
         raise ExportError("no network to verify", hint="give at least one adapted network")
     for adapted in networks:
         adapted.check()
-    runs: list[ModelRun] = []
-    paces = [pace()]
-    for done, adapted in enumerate(networks, start=1):
-        run = device.run_model(adapted.model, adapted.images, settings)
-        _check_outputs(run.outputs, adapted.host_logits, device.name)
-        runs.append(run)
-        paces.append(pace())
-        on_verified(done)
-    pairs = [(n.host_logits, run.outputs) for n, run in zip(networks, runs, strict=True)]
-    agreement = compare(pairs, tolerance=tolerance)
-    labels = np.concatenate([adapted.labels for adapted in networks])
+    runs = _run_all(device, networks, settings, timed, pace, on_verified)
+    model = load_model(networks[0].model)
+    pairs = [(n.host_logits, run.outputs) for n, run in zip(networks, runs.runs, strict=True)]
+    allowed = tolerance_of(model) if tolerance is None else tolerance
+    agreement = compare(pairs, tolerance=allowed)
+    clocked = runs.runs[: len(runs.slowdowns)]
     notes = []
     if agreement.within and agreement.disagreements:
         notes.append(
             f"on {agreement.disagreements} images two classes tie within the tolerance, "
             "and device and host choose differently"
         )
-    if throttled := sum(run.latency.verdict == "throttled" for run in runs):
-        notes.append(f"{throttled} of {len(runs)} latencies were measured while throttled")
-    slowdowns = [_mean(around) for around in pairwise(paces)]
-    middle = _middle(runs, slowdowns)
+    if throttled := sum(run.latency.verdict == "throttled" for run in clocked):
+        notes.append(f"{throttled} of {len(clocked)} latencies were measured while throttled")
+    middle = _middle(clocked, runs.slowdowns)
     return Verification(
         device=device.name,
-        network=network,
+        network=replace(network, dtype=dtype_of(model), depth=depth_of(model)),
         agreement=agreement,
-        device_accuracy=_accuracy([device_logits for _, device_logits in pairs], labels),
-        host_accuracy=_accuracy([host_logits for host_logits, _ in pairs], labels),
+        device_accuracy=_accuracy(networks, [run.outputs for run in runs.runs]),
+        host_accuracy=_accuracy(networks, [adapted.host_logits for adapted in networks]),
         predicted=predicted,
-        measured=runs[middle].latency,
-        medians_ms=tuple(run.latency.median_ms for run in runs),
-        peak_memory_bytes=max(r.peak_memory_bytes or 0 for r in runs) or None,
-        slowdown=slowdowns[middle],
+        measured=clocked[middle].latency,
+        medians_ms=tuple(run.latency.median_ms for run in clocked),
+        memory=_memory(device, networks[0], clocked, settings),
+        slowdown=runs.slowdowns[middle],
         notes=tuple(notes),
         latency_tolerance=latency_tolerance,
         provenance=provenance(seed=settings.seed),
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """All runs, and how slow the device was during those that were timed, which come first."""
+
+    runs: list[ModelRun]
+    slowdowns: list[float | None]
+
+
+def _run_all(
+    device: Device,
+    networks: Sequence[AdaptedNetwork],
+    settings: TimerSettings,
+    timed: int,
+    pace: Callable[[], float | None],
+    on_verified: Callable[[int], None],
+) -> _Runs:
+    untimed = replace(settings, budget_ms=1, min_samples=1)
+    runs: list[ModelRun] = []
+    paces = [pace()]
+    for number, adapted in enumerate(networks):
+        is_timed = number < timed
+        run = device.run_model(adapted.model, adapted.images, settings if is_timed else untimed)
+        _check_outputs(run.outputs, adapted.host_logits, device.name)
+        runs.append(run)
+        if is_timed:
+            paces.append(pace())
+        on_verified(number + 1)
+    return _Runs(runs, [_mean(around) for around in pairwise(paces)])
+
+
+def _memory(
+    device: Device, adapted: AdaptedNetwork, runs: Sequence[ModelRun], settings: TimerSettings
+) -> PeakMemory | None:
+    process_bytes = max(run.peak_memory_bytes or 0 for run in runs)
+    if not process_bytes:
+        return None
+    untimed = replace(settings, budget_ms=1, min_samples=1)
+    runtime_bytes = runtime_memory(device, adapted.images, untimed)
+    return PeakMemory(process_bytes=process_bytes, runtime_bytes=runtime_bytes)
+
+
 def _check_outputs(outputs: Logits, host_logits: Logits, device: str) -> None:
     if outputs.shape != host_logits.shape:
         raise MeasurementFailedError(
-            f"{device} answered outputs of {_shape(outputs.shape)}, the host has "
-            f"{_shape(host_logits.shape)}",
+            f"{device} answered outputs of {shape_text(outputs.shape)}, the host has "
+            f"{shape_text(host_logits.shape)}",
             hint="verify the model that these logits were computed with",
         )
     if not np.isfinite(outputs).all():
@@ -170,9 +172,12 @@ def _middle(runs: Sequence[ModelRun], slowdowns: Sequence[float | None]) -> int:
     return next(number for number, ms in own_ms.items() if ms == median_ms)
 
 
-def _accuracy(logits: Sequence[Logits], labels: NDArray[np.integer]) -> float:
-    return float((np.concatenate(logits).argmax(1) == labels).mean())
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return "x".join(str(size) if size else "?" for size in sizes)
+def _accuracy(
+    networks: Sequence[AdaptedNetwork], logits: Sequence[Logits]
+) -> EpisodeAccuracy | None:
+    answers = [
+        (given, adapted.labels)
+        for given, adapted in zip(logits, networks, strict=True)
+        if (adapted.labels >= 0).all()
+    ]
+    return accuracy_of(answers) if answers else None

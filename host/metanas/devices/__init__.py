@@ -25,6 +25,7 @@ from metanas.devices.registry import (
     open_board,
     open_device,
     profiles_folder,
+    runtime_of,
     user_devices_folder,
 )
 from metanas.devices.upload import ArtifactSource
@@ -61,5 +62,6 @@ __all__ = [
     "open_device",
     "profiles_folder",
     "read_profile",
+    "runtime_of",
     "user_devices_folder",
 ]

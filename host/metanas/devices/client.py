@@ -113,6 +113,7 @@ class AgentDevice(Closing):
             unavailable=answer.unavailable,
             source="emulated" if answer.emulated else "measured",
             agent_version=answer.agent_version,
+            dtypes=answer.dtypes,
         )
 
     def status(self) -> StatusReply:

@@ -30,6 +30,8 @@ class DeviceDescription:
         agent_version: version of the agent or simulator package.
         unavailable: name to reason of what cannot run a layer there.
         memory_bytes: memory of the whole machine, None if unknown.
+        dtypes: name of a runtime to what it can compute layers in, such as `float32 int8`; empty
+            where the device does not tell.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DeviceDescription:
     agent_version: str
     unavailable: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    dtypes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from metanas.devices.profile import (
 )
 from metanas.devices.reconnecting import ReconnectingDevice
 from metanas.devices.upload import ArtifactSource
-from metanas.errors import DeviceProfileError, UnknownDeviceError
+from metanas.errors import DeviceProfileError, UnknownDeviceError, UnsupportedError
 from metanas.files import config_folder
 from metanas.pairing.records import PairedDevice, find_paired, paired_devices
 
@@ -114,6 +114,33 @@ def canonical_name(name: str) -> str:
     return name_of(board) if board else name
 
 
+def runtime_of(name: str) -> tuple[str, str]:
+    """The runtime that does a device's work, and what its programs are built for, else empty.
+
+    Nobody is asked, so the name of a kind of board is enough.
+
+    Raises:
+        UnknownDeviceError: no device has that name.
+        AmbiguousDeviceError: several paired boards have it.
+        DeviceProfileError: its file makes no sense.
+        UnsupportedError: it is simulated.
+    """
+    if name not in _files() and (board := find_paired(name)):
+        return _runtime_of_board(board)
+    match device_profile(name):
+        case AgentProfile(runtime=runtime):
+            return runtime, ""
+        case LocalProfile(runtime=runtime, target=target):
+            return runtime, target
+        case BoardProfile(runtime=runtime, target=target):
+            return runtime, target
+        case SimulatorProfile():
+            raise UnsupportedError(
+                f"{name} is simulated: its layers are computed, it runs no networks",
+                hint="name a device that runs them, such as local",
+            )
+
+
 def open_board(board: PairedDevice, *, on_wait: Callable[[str], None] = lambda _: None) -> Device:
     """Reach a paired board, with the runtime that its profile says.
 
@@ -157,15 +184,20 @@ def _starter_of(name: str, profile: LocalProfile) -> Callable[[str], Device]:
 
 def _work_of(board: PairedDevice) -> tuple[str, ArtifactSource | None]:
     """The runtime of a board, and what makes the programs that it needs."""
+    runtime, target = _runtime_of_board(board)
+    return runtime, _artifacts_for(runtime, target)
+
+
+def _runtime_of_board(board: PairedDevice) -> tuple[str, str]:
     if not board.profile:
-        return "onnx", None
+        return "onnx", ""
     profile = device_profile(board.profile)
     if not isinstance(profile, BoardProfile):
         raise DeviceProfileError(
             f"{board.name} was paired as a {board.profile}, which is no kind of board",
             hint=f"pair again: metanas-profile pair {board.ssh} --profile PROFILE",
         )
-    return profile.runtime, _artifacts_for(profile.runtime, profile.target)
+    return profile.runtime, profile.target
 
 
 def _artifacts_for(runtime: str, target: str) -> ArtifactSource | None:

@@ -1,28 +1,44 @@
 """A run folder, and the stages that fill it: train, search, retrain, evaluate, export, verify."""
 
 from metanas.runs.adaptation import evaluate_network, search
-from metanas.runs.deployment import FOUND, export, predict, verify_on
+from metanas.runs.bundling import bundle
+from metanas.runs.closed_loop import Step, closed_loop
+from metanas.runs.deployment import FOUND, export, export_adaptation, export_native
 from metanas.runs.folder import RunFolder, RunSettings
+from metanas.runs.quantisation import quantise_on
 from metanas.runs.training import (
+    NO_VALIDATION,
     SUPERNET,
     load_trained,
     outer_settings,
     train_network,
     train_supernet,
 )
+from metanas.runs.verifying import predict, verify_file, verify_on
+from metanas.runs.winner_timing import calibrate_own_table, measure_winner
 
 __all__ = [
     "FOUND",
+    "NO_VALIDATION",
     "SUPERNET",
     "RunFolder",
     "RunSettings",
+    "Step",
+    "bundle",
+    "calibrate_own_table",
+    "closed_loop",
     "evaluate_network",
     "export",
+    "export_adaptation",
+    "export_native",
     "load_trained",
+    "measure_winner",
     "outer_settings",
     "predict",
+    "quantise_on",
     "search",
     "train_network",
     "train_supernet",
+    "verify_file",
     "verify_on",
 ]

@@ -1,38 +1,36 @@
-"""Deployment in a run folder: adapt the found network to test tasks, export, verify on a device."""
+"""Deployment in a run folder: adapt the found network to test tasks, and export it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from metanas.data import DataSet, Episodes
 from metanas.deploy import (
+    OPSET,
     AdaptedNetwork,
     ModelCard,
-    Network,
-    Prediction,
-    Verification,
+    NativeExport,
     export_onnx,
+    export_program,
     replace_weights,
-    verify,
-    write_verification,
 )
-from metanas.devices import Device
+from metanas.deploy.adaptation_graph import AdaptationGraphs, export_adaptation_graphs
 from metanas.files import write_bytes
 from metanas.meta import adapted_weights, norms_at, support_statistics
-from metanas.profiling import LatencyTable, slowdown
-from metanas.profiling.table import timer_of
 from metanas.runs.folder import RunFolder
 from metanas.runs.training import load_trained, trained_architecture
-from metanas.spaces import SearchSpace
-from metanas_agent.timer import TimerSettings
 
 FOUND = "found"
 
 
-def export(folder: RunFolder, name: str = FOUND, *, tasks: int = 5) -> list[AdaptedNetwork]:
+def export(
+    folder: RunFolder,
+    name: str = FOUND,
+    *,
+    tasks: int = 5,
+    batch: int | None = None,
+    opset: int | None = None,
+) -> list[AdaptedNetwork]:
     """Adapt a trained network to test tasks and export each; the first becomes `model.onnx`.
 
     Batch-norm is folded with the statistics of the task's support set, so the file classifies one
@@ -42,10 +40,12 @@ def export(folder: RunFolder, name: str = FOUND, *, tasks: int = 5) -> list[Adap
         folder: with a trained network of that name.
         name: `found`, or another training's.
         tasks: number of test tasks.
+        batch: images a call; None leaves that free.
+        opset: that the files are written in, None for the usual one.
 
     Raises:
         CheckpointError: no network of that name was trained.
-        ExportError: a file does not agree with its network.
+        ExportError: a file does not agree with its network, or cannot be written so.
     """
     settings = folder.settings
     data = settings.load_data()
@@ -73,7 +73,13 @@ def export(folder: RunFolder, name: str = FOUND, *, tasks: int = 5) -> list[Adap
         if adapted:
             model = replace_weights(adapted[0].model, module, metadata=card)
         else:
-            model = export_onnx(module, input_shape=data.shape, metadata=card)
+            model = export_onnx(
+                module,
+                input_shape=data.shape,
+                metadata=card,
+                batch=batch,
+                opset=OPSET if opset is None else opset,
+            )
         adapted.append(
             AdaptedNetwork(
                 model=model,
@@ -86,66 +92,49 @@ def export(folder: RunFolder, name: str = FOUND, *, tasks: int = 5) -> list[Adap
     return adapted
 
 
-def predict(space: SearchSpace[Any], architecture: str, table: LatencyTable) -> Prediction:
-    """The latency that a table promises for an architecture.
-
-    Raises:
-        MissingRowsError: the table lacks one of its layers.
-    """
-    genes = space.encode([space.parse(architecture)])
-    low_ms, high_ms = table.interval_ms(space, genes)
-    return Prediction(
-        latency_ms=float(table.latency_ms(space, genes)[0]),
-        low_ms=float(low_ms[0]),
-        high_ms=float(high_ms[0]),
-        source=str(table.shared("source")),
-    )
-
-
-def verify_on(
-    device: Device,
-    folder: RunFolder,
-    table: LatencyTable,
-    timer: TimerSettings,
-    *,
-    name: str = FOUND,
-    tasks: int = 5,
-    observer: Callable[[int], None] = lambda _: None,
-) -> Verification:
-    """Export, run on the device, compare, and write `verify.json`.
-
-    The table's sentinel is timed between the runs, so that a device that is slower than when its
-    table was made is not mistaken for a wrong table.
+def export_adaptation(
+    folder: RunFolder, name: str = FOUND, *, opset: int | None = None
+) -> AdaptationGraphs:
+    """Write the trained network's inner loop as `adapt.onnx` and `classify.onnx`.
 
     Args:
-        device: where to run it.
         folder: with a trained network of that name.
-        table: of the device.
-        timer: how long and how surely to time; all else is as the table's rows were timed.
         name: `found`, or another training's.
-        tasks: number of test tasks.
-        observer: called with the number of tasks done so far.
+        opset: that the files are written in, None for the usual one.
 
     Raises:
-        ExportError: a file does not agree with its network.
-        DeviceError: the device cannot be reached or cannot run models.
-        MissingRowsError: the table lacks one of the architecture's layers.
+        CheckpointError: no network of that name was trained.
+        ExportError: a file does not learn what the network learns, or cannot be written so.
     """
-    networks = export(folder, name, tasks=tasks)
-    space = folder.settings.make_space(folder.settings.load_data())
+    settings = folder.settings
+    data = settings.load_data()
+    space = settings.make_space(data)
     architecture = trained_architecture(folder, name)
-    settings = timer_of(table, timer)
-    verification = verify(
-        device,
-        networks,
-        network=Network(name=name, architecture=architecture),
-        predicted=predict(space, architecture, table),
-        settings=settings,
-        pace=lambda: slowdown(device, table, settings),
-        on_verified=observer,
+    network = space.network(space.parse(architecture))
+    parameters = load_trained(folder, name).cut(network)
+    card = _card(folder, data, architecture, settings.sampler(data, "test").batch(0, 1))
+    for older in (folder.adaptation_graph, folder.classifier_graph):
+        older.unlink(missing_ok=True)  # it may not fit the model.onnx that is there now
+    graphs = export_adaptation_graphs(
+        network,
+        parameters,
+        input_shape=data.shape,
+        metadata=card,
+        opset=OPSET if opset is None else opset,
     )
-    write_verification(folder.verification, verification)
-    return verification
+    write_bytes(folder.adaptation_graph, graphs.adaptation)
+    write_bytes(folder.classifier_graph, graphs.classifier)
+    return graphs
+
+
+def export_native(folder: RunFolder, model: bytes, target: str) -> NativeExport:
+    """Compile an exported network of the run for a board: `native/TARGET/program`.
+
+    Raises:
+        ExportError: the program computes something else than the model.
+        NativeError: it cannot be built.
+    """
+    return export_program(model, target, folder.path / "native" / target)
 
 
 def _card(folder: RunFolder, data: DataSet, architecture: str, episode: Episodes) -> ModelCard:
@@ -156,5 +145,6 @@ def _card(folder: RunFolder, data: DataSet, architecture: str, episode: Episodes
         labels=tuple(test.class_name(int(index)) for index in episode.classes[0]),
         mean=data.mean,
         std=data.std,
+        inverted=data.inverted,
         seed=folder.settings.seed,
     )

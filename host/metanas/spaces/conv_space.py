@@ -292,8 +292,9 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
         """Most bytes of maps that live at one moment, one number an architecture."""
         indices = self.layer_indices(genes)
         live = self._bytes.peak[indices]
-        in_blocks = indices[:, :-1].reshape(len(genes), self.blocks, -1)  # the last is the head
-        live[:, :-1] += self._waiting_bytes(in_blocks).reshape(len(genes), -1)
+        body = indices[:, :-1]  # the last is the head
+        in_blocks = body.reshape(len(genes), self.blocks, body.shape[1] // self.blocks)
+        live[:, :-1] += self._waiting_bytes(in_blocks).reshape(body.shape)
         peaks: NDArray[np.int64] = live.max(axis=1)
         return peaks
 

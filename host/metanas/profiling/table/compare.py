@@ -106,8 +106,8 @@ def merge(first: LatencyTable, second: LatencyTable) -> Merged:
     sentinel. A calibration is of one table's sums, so the union has none.
 
     Raises:
-        TableMismatchError: they are of different devices, runtimes or method versions, or their
-            rows that are not estimated are of different sources.
+        TableMismatchError: they are of different devices, runtimes, method versions or dtypes, or
+            their rows that are not estimated are of different sources.
     """
     for name in ("name", "machine", "processor", "source"):
         _check_same(
@@ -117,6 +117,7 @@ def merge(first: LatencyTable, second: LatencyTable) -> Merged:
         )
     for name in ("runtime", "runtime_version", "method"):
         _check_same(name, first.shared(name), second.shared(name))
+    _check_same("dtype", first.header.dtype, second.header.dtype)
     _check_sources(first, second)
     rows = dict(first.rows)
     for key, row in second.rows.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from metanas.devices.device import DeviceDescription
@@ -76,3 +77,13 @@ class TableHeader:
     made: dict[str, str | int]
     calibration: Calibration | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> str:
+        """What the layers compute in: the spaces of one table have one dtype."""
+        return dtype_of_spaces(self.spaces)
+
+
+def dtype_of_spaces(spaces: Iterable[Mapping[str, Scalar]]) -> str:
+    """The dtype of spaces by their settings, which leave out the usual one."""
+    return next((str(space["dtype"]) for space in spaces if "dtype" in space), "float32")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metanas.errors import BatchTableError, EmulatedTableError
 from metanas.profiling.table.file import read_header
+from metanas.profiling.table.header import dtype_of_spaces
 
 
 def refuse_emulated(path: Path) -> None:
@@ -43,5 +44,4 @@ def table_dtype(path: Path) -> str:
     Raises:
         TableError: the file is missing or its header is broken.
     """
-    spaces = read_header(path).get("space", [])
-    return str(next((space["dtype"] for space in spaces if "dtype" in space), "float32"))
+    return dtype_of_spaces(read_header(path).get("space", []))

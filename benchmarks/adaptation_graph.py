@@ -1,0 +1,255 @@
+"""The inner loop as an ONNX graph against the inner loop in torch, one thread each.
+
+    python benchmarks/adaptation_graph.py random [--networks 500] [--input 1x28x28] [--seed 0]
+    python benchmarks/adaptation_graph.py accuracy [--run RUN] [--episodes 600]
+    python benchmarks/adaptation_graph.py speed [--repeats 20]
+
+`random` exports random architectures of both spaces, half of them `pooled` and half `strided`,
+and learns one random task with each; without --run, `accuracy` first trains a network on the
+embedded glyphs for a moment. A difference is that of a learned weight from the one that torch
+learns in float64, as a share of its tensor's largest; `torch` is that of torch's own float32.
+
+`speed` compares the processor time, not the time of day, so that other programs on the machine
+matter less: `eager` is torch as one writes it (conv2d, batch_norm, autograd), `metanas` is the
+inner loop of `metanas.meta`. Both give the adapted weights alone, the graph folds batch-norm too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from input_shape import input_shape
+from metanas.deploy.adaptation_graph import export_adaptation_graphs
+from metanas.deploy.adaptation_graph.agreement import (
+    difference,
+    feeds,
+    folded_by_torch,
+    learned_by_torch,
+    one_threaded,
+    run_adaptation,
+)
+from metanas.errors import ExportError
+from metanas.meta import MetaParameters, OuterSettings, adapted_weights, norms_at
+from metanas.parallel import Workers
+from metanas.runs import (
+    FOUND,
+    RunFolder,
+    RunSettings,
+    export_adaptation,
+    load_trained,
+    train_network,
+)
+from metanas.runs.training import trained_architecture
+from metanas.spaces.conv_network import ConvNetwork
+from support.learning_networks import learning_network, random_support, random_text
+from support.random_networks import WAYS, make_card
+
+SPEED = (
+    ("vgg9", (1, 28, 28), "strided", "k3c16relu-k3c16relu-k3c16relu-k3c16relu"),
+    ("vgg9", (1, 28, 28), "strided", "k3c64relu-k3c64relu-k3c64relu-k3c64relu"),
+    ("vgg9", (1, 28, 28), "pooled", "k3c16relu-k3c16relu-k3c16relu-k3c16relu"),
+    ("vgg9", (1, 28, 28), "pooled", "k3c16relu-k5c32elu-k1c16selu-k3c32leakyrelu"),
+    ("vgg9", (3, 84, 84), "strided", "k3c16relu-k3c16relu-k3c32relu-k3c32relu"),
+    ("vgg9", (3, 84, 84), "strided", "k3c48relu-k3c48relu-k3c48relu-k3c48relu"),
+    ("vgg9", (3, 84, 84), "pooled", "k3c16relu-k3c16relu-k3c32relu-k3c32relu"),
+    ("resnet12", (3, 84, 84), "pooled", "k3c8relu-k1c16elu-k5c8selu-k3c16relu-k1c16relu-k3c32relu"),
+)
+STEPS = 5
+
+
+def main() -> None:
+    options = parse_options()
+    torch.set_num_threads(1)
+    {"random": random_networks, "accuracy": accuracy, "speed": speed}[options.what](options)
+
+
+def random_networks(options: argparse.Namespace) -> None:
+    found: list[tuple[float, float]] = []
+    refused = 0
+    for number in range(options.networks):
+        space = ("vgg9", "resnet12")[number % 2]
+        downsampling = ("pooled", "strided")[number // 2 % 2]
+        seed, shape = options.seed + number, options.input
+        text = random_text(space, seed, input_shape=shape, downsampling=downsampling)
+        network, parameters = learning_network(
+            space,
+            text,
+            input_shape=shape,
+            settings={"downsampling": downsampling},
+            steps=STEPS,
+            seed=seed,
+        )
+        card = make_card(text, channels=shape[0])
+        try:
+            graphs = export_adaptation_graphs(network, parameters, input_shape=shape, metadata=card)
+        except ExportError as error:
+            refused += 1
+            print(f"{space} {downsampling} {text}: {error}", flush=True)
+            continue
+        support = random_support(shape, seed=seed)
+        exact = learned_by_torch(network, parameters, *support, torch.float64)
+        found.append(
+            (
+                difference(run_adaptation(graphs.adaptation, *support), exact),
+                difference(learned_by_torch(network, parameters, *support), exact),
+            )
+        )
+        if (number + 1) % 20 == 0:
+            print(f"{number + 1} done, {refused} refused", flush=True)
+    print(f"{len(found)} of {options.networks} exported, checked and agreed")
+    for name, values in zip(("graph", "torch"), np.array(found).T, strict=True):
+        median, p90 = np.percentile(values, (50, 90))
+        within = np.mean(values <= 1e-5)
+        print(
+            f"{name}: difference median {median:.1e}, 90th percentile {p90:.1e}, "
+            f"largest {values.max():.1e}; within 1e-5: {within:.1%}"
+        )
+
+
+def accuracy(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder.open(options.run) if options.run else _trained(Path(scratch) / "run")
+        settings = folder.settings
+        data = settings.load_data()
+        space = settings.make_space(data)
+        network = space.network(space.parse(trained_architecture(folder, FOUND)))
+        parameters = load_trained(folder, FOUND).cut(network)
+        graphs = export_adaptation(folder)
+    adaptation, classifier = one_threaded(graphs.adaptation), one_threaded(graphs.classifier)
+    names = [output.name for output in adaptation.get_outputs()]
+    right = np.zeros((2, options.episodes))
+    differences = np.zeros((2, options.episodes))
+    otherwise = np.zeros(2, int)
+    for number in range(options.episodes):
+        episode = settings.sampler(data, "test").batch(number, 1)
+        images, labels = episode.support_images[0].numpy(), episode.support_labels[0].numpy()
+        support, query = feeds(images, labels, settings.ways), episode.query_images[0]
+        (logits,) = classifier.run(None, support | {"query_images": query.numpy()})
+        learned = dict(zip(names, adaptation.run(None, support), strict=True))
+        module, exact = (
+            folded_by_torch(network, parameters, images, labels, dtype)
+            for dtype in (torch.float32, torch.float64)
+        )
+        with torch.no_grad():
+            by_torch, by_exact = module(query).numpy(), exact(query.double()).numpy()
+        truth = episode.query_labels[0].numpy()
+        for index, given in enumerate((logits, by_torch)):
+            right[index, number] = (given.argmax(1) == truth).mean()
+            otherwise[index] += (given.argmax(1) != by_exact.argmax(1)).sum()
+        values = {name: tensor.numpy() for name, tensor in exact.state_dict().items()}
+        by_module = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+        differences[:, number] = [difference(each, values) for each in (learned, by_module)]
+    print(f"{options.episodes} episodes of {len(truth)} query images, against torch in float64:")
+    for index, name in enumerate(("graph", "torch")):
+        median, p90 = np.percentile(differences[index], (50, 90))
+        print(
+            f"{name}: accuracy {right[index].mean():.4%}, {otherwise[index]} images classified "
+            f"otherwise; weights' difference median {median:.1e}, 90th percentile {p90:.1e}, "
+            f"within 1e-5 in {np.mean(differences[index] <= 1e-5):.1%}"
+        )
+
+
+def speed(options: argparse.Namespace) -> None:
+    print("space     input    sampling  graph ms  eager ms  times  metanas ms  times  architecture")
+    for space, shape, downsampling, text in SPEED:
+        network, parameters = learning_network(
+            space, text, input_shape=shape, settings={"downsampling": downsampling}, steps=STEPS
+        )
+        assert isinstance(network, ConvNetwork)
+        card = make_card(text, channels=shape[0])
+        graphs = export_adaptation_graphs(network, parameters, input_shape=shape, metadata=card)
+        session = one_threaded(graphs.adaptation)
+        images, labels = random_support(shape)
+        support = feeds(images, labels, WAYS)
+        x, y = torch.from_numpy(images), torch.from_numpy(labels)
+        graph_ms, eager_ms, own_ms = best_ms(
+            options.repeats,
+            lambda s=session, f=support: s.run(None, f),
+            lambda n=network, p=parameters, x=x, y=y: eager(n, p, x, y),
+            lambda n=network, p=parameters, x=x, y=y: adapted_weights(n, p, x[None], y[None]),
+        )
+        size = "x".join(map(str, shape))
+        print(
+            f"{space:9} {size:8} {downsampling:8} {graph_ms:9.2f} {eager_ms:9.2f} "
+            f"{eager_ms / graph_ms:6.2f} {own_ms:11.2f} {own_ms / graph_ms:6.2f}  {text}",
+            flush=True,
+        )
+
+
+def best_ms(repeats: int, *calls: Callable[[], object]) -> list[float]:
+    """The shortest processor time of each, taken in turns."""
+    best = [float("inf")] * len(calls)
+    for _ in range(repeats):
+        for index, call in enumerate(calls):
+            start = time.process_time()
+            call()
+            best[index] = min(best[index], (time.process_time() - start) * 1e3)
+    return best
+
+
+def eager(
+    network: ConvNetwork, parameters: MetaParameters, images: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """The inner loop for one task, in torch's own operations."""
+    weights = {n: t.detach().clone().requires_grad_() for n, t in parameters.adapted.items()}
+    head, head_name = network.head, network.head_name
+    for step in range(parameters.steps):
+        norms = norms_at(parameters, step)
+
+        def layer(
+            name: str, x: Tensor, w: dict[str, Tensor] = weights, n: dict[str, Tensor] = norms
+        ) -> Tensor:
+            conv = network.convs[name]
+            half = conv.kernel // 2
+            x = F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], conv.stride, half)
+            scale, shift = n[f"{name}.scale"], n[f"{name}.shift"]
+            return F.batch_norm(x, None, None, scale, shift, training=True)
+
+        x = network._map(images, layer)
+        if head.pool_window != (1, 1):
+            x = F.avg_pool2d(x, head.pool_window, head.pool_stride)
+        weight = weights[f"{head_name}.weight"].flatten(1)
+        logits = F.linear(x.flatten(1), weight, weights[f"{head_name}.bias"])
+        loss = F.cross_entropy(logits, labels)
+        gradients = torch.autograd.grad(loss, list(weights.values()))
+        weights = {
+            name: (weight - parameters.rates[name][step] * gradient).detach().requires_grad_()
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        }
+    return weights
+
+
+def _trained(path: Path) -> RunFolder:
+    folder = RunFolder.create(path, RunSettings(workers=1))
+    with Workers(1) as workers:
+        outer = OuterSettings(epochs=2, iterations=60, tasks=4, inner_steps=STEPS)
+        train_network(workers, folder, FOUND, "k3c16relu-k5c16elu-k3c32relu-k3c16selu", outer)
+    return folder
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("random", "accuracy", "speed"))
+    parser.add_argument("--networks", type=int, default=500)
+    parser.add_argument("--input", type=input_shape, default=(1, 28, 28))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--episodes", type=int, default=600)
+    parser.add_argument("--repeats", type=int, default=20)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Promised against measured latency of exported winners: how far may a table be trusted?
+
+    metanas-profile --device local                      # then: metanas-profile calibrate NAME
+    python benchmarks/promised_measured.py NAME [--run RUN] [--winners 20] [--rounds 3]
+
+Winners are what a search would answer for one latency limit after the other: with --run, the Pareto
+front and the finalists of that run's search; else, for limits spread evenly (in ratio) over the
+space's latencies, the architecture with the most multiply-accumulates of 2,000 random ones that
+keep the limit, for want of a trained super-network. Each is exported as `metanas export` does it,
+with random weights, which change no latency, and verified on the table's device as `metanas verify`
+does it, in rounds of random order. Of a winner's rounds counts the one with the most trusted
+timing, and among those the one in which the device was nearest to the pace of its table.
+
+`error` is measured / predicted - 1; `at equal pace` divides it by how much slower the device was
+than when its table was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metanas.deploy import ModelCard, Network, Verification, adapted_from_file, export_onnx, verify
+from metanas.devices import open_device
+from metanas.profiling import LatencyTable, find_table, read_table, slowdown
+from metanas.profiling.table import space_of, timer_of
+from metanas.runs import RunFolder, predict
+from metanas.spaces import SearchSpace
+from metanas_agent.measurement import VERDICTS
+from metanas_agent.timer import TimerSettings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.random_networks import random_network
+
+SAMPLED = 2_000
+BUDGET_MS = 400
+
+
+def main() -> None:
+    options = parse_options()
+    table = read_table(find_table(options.table))
+    space = space_of(table)
+    winners = winners_of_run(options.run) if options.run else stand_ins(space, table, options)
+    rng = np.random.default_rng(options.seed)
+    settings = timer_of(table, TimerSettings(budget_ms=BUDGET_MS))
+    seen: dict[str, list[Verification]] = {text: [] for text in winners}
+    with closing(open_device(options.device or table.header.device.name)) as device:
+        models = {text: exported(space, text) for text in winners}
+        for number in range(options.rounds):
+            for done, index in enumerate(rng.permutation(len(winners)), start=1):
+                text = winners[index]
+                check = verify(
+                    device,
+                    [adapted_from_file(models[text], count=3)],
+                    network=Network(name="winner", architecture=text),
+                    predicted=predict(space, text, table),
+                    settings=settings,
+                    pace=lambda: slowdown(device, table, settings),
+                )
+                seen[text].append(check)
+                print(f"\rround {number + 1}: {done}/{len(winners)}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    best = [min(checks, key=trust) for checks in seen.values()]
+    report = report_of(table, best)
+    print(json.dumps(report, indent=2) if options.json else as_text(report))
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table", help="a path, or the start of a name from metanas-profile list")
+    parser.add_argument("--device", help="the table's own if not given")
+    parser.add_argument("--run", type=Path, help="run folder with a search's winners")
+    parser.add_argument("--winners", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def winners_of_run(path: Path) -> list[str]:
+    """The Pareto front and the finalists, each once."""
+    folder = RunFolder.open(path)
+    found = folder.read_json(folder.search, made_by="metanas adapt")
+    return list(dict.fromkeys(c["architecture"] for c in (*found["front"], *found["finalists"])))
+
+
+def stand_ins(
+    space: SearchSpace[Any], table: LatencyTable, options: argparse.Namespace
+) -> list[str]:
+    """For each limit, the most multiply-accumulates within it; each architecture once."""
+    genes = space.sample(SAMPLED, np.random.default_rng(options.seed))
+    latencies_ms, macs = table.latency_ms(space, genes), space.macs(genes)
+    least_ms, most_ms = np.quantile(latencies_ms, (0.01, 1.0))
+    found = []
+    for limit_ms in np.geomspace(least_ms, most_ms, options.winners):
+        within = np.flatnonzero(latencies_ms <= limit_ms)
+        fresh = np.array([index for index in within if index not in found])
+        if len(fresh):
+            found.append(fresh[macs[fresh].argmax()])
+    return [str(space.from_genes(genes[index])) for index in found]
+
+
+def exported(space: SearchSpace[Any], text: str) -> bytes:
+    channels = space.input_shape[0]
+    card = ModelCard(
+        architecture=text,
+        dataset="none",
+        labels=tuple(map(str, range(space.ways))),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+    )
+    module = random_network(space, text)
+    return export_onnx(module, input_shape=space.input_shape, metadata=card)
+
+
+def trust(check: Verification) -> tuple[int, float]:
+    return VERDICTS.index(check.measured.verdict), abs(math.log(check.slowdown or 1))
+
+
+def report_of(table: LatencyTable, checks: list[Verification]) -> dict[str, Any]:
+    """Everything as plain values."""
+    rows: list[dict[str, Any]] = [
+        {
+            "architecture": check.network.architecture,
+            "predicted_ms": check.predicted.latency_ms if check.predicted else math.nan,
+            "measured_ms": check.measured.median_ms,
+            "slowdown": check.slowdown,
+            "verdict": check.measured.verdict,
+            "outputs_pass": check.outputs_pass,
+            "error": (check.ratio or math.nan) - 1,
+            "error_at_equal_pace": (check.ratio or math.nan) / (check.slowdown or 1) - 1,
+        }
+        for check in checks
+    ]
+    return {
+        "device": table.header.device.name,
+        "calibrated": table.header.calibration is not None,
+        "winners": len(rows),
+        "outputs_pass": sum(row["outputs_pass"] for row in rows),
+        **{name: summary([row[name] for row in rows]) for name in ("error", "error_at_equal_pace")},
+        "rows": rows,
+    }
+
+
+def summary(errors: list[float]) -> dict[str, float]:
+    off = np.abs(errors)
+    return {
+        "median": float(np.median(off)),
+        "worst": float(off.max()),
+        "within_10": float((off <= 0.1).mean()),
+        "bias": float(np.mean(errors)),
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    return "\n".join(lines(report))
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    yield f"{'predicted':>10} {'measured':>10} {'error':>8} {'pace':>6} {'equal':>8}  ms"
+    for row in report["rows"]:
+        yield (
+            f"{row['predicted_ms']:10.4f} {row['measured_ms']:10.4f} {row['error']:+8.1%} "
+            f"{row['slowdown'] or 1:6.2f} {row['error_at_equal_pace']:+8.1%}  "
+            f"{row['verdict']:9} {row['architecture']}"
+        )
+    state = "calibrated" if report["calibrated"] else "not calibrated"
+    yield f"{report['winners']} winners on {report['device']}, table {state}; outputs pass: " + str(
+        report["outputs_pass"]
+    )
+    for name, label in (("error", "as measured"), ("error_at_equal_pace", "at equal pace")):
+        found = report[name]
+        yield (
+            f"{label:14} median {found['median']:.1%}, worst {found['worst']:.1%}, "
+            f"within 10%: {found['within_10']:.0%}, bias {found['bias']:+.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()

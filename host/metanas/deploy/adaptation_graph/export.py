@@ -1,0 +1,106 @@
+"""The inner loop as files that any ONNX runtime learns with, no training framework needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import torch
+
+from metanas.deploy.adaptation_graph.agreement import check_adaptation
+from metanas.deploy.adaptation_graph.inner_loop import adapt, classify
+from metanas.deploy.adaptation_graph.structure import trace
+from metanas.deploy.adaptation_graph.writer import GraphWriter, Shape
+from metanas.deploy.card import ModelCard
+from metanas.deploy.opset import OPSET, convert_opset
+from metanas.meta import MetaParameters
+from metanas.spaces.network import Moments, Network, Statistics, Weights
+
+SUPPORT_IMAGES, SUPPORT_LABELS = "support_images", "support_labels"
+QUERY_IMAGES, LOGITS = "query_images", "logits"
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptationGraphs:
+    """Two ONNX files of one network; the numbers of support and query images are free.
+
+    Args:
+        adaptation: `adapt.onnx`: support_images (images, channels, height, width), float32 and
+            normalised, and support_labels (images, ways), one-hot float32, become the weights of
+            the exported network, under the names that they have there.
+        classifier: `classify.onnx`: these and query_images become logits (queries, ways).
+    """
+
+    adaptation: bytes
+    classifier: bytes
+
+
+def export_adaptation_graphs(
+    network: Network,
+    parameters: MetaParameters,
+    *,
+    input_shape: tuple[int, int, int],
+    metadata: ModelCard,
+    opset: int = OPSET,
+) -> AdaptationGraphs:
+    """Write the inner loop (MAML; with a batch-norm and rates a step, MAML++) as inference graphs.
+
+    Args:
+        network: the architecture.
+        parameters: of exactly this network.
+        input_shape: (channels, height, width) of one image.
+        metadata: written into the files, without its labels: what is learned has its own.
+        opset: that the files are written in.
+
+    Raises:
+        ExportError: the network has a layer that no gradient is known of, or cannot be written in
+            this opset, or ONNX Runtime learns something else than torch does.
+    """
+    parameters = parameters.to(torch.device("cpu"))
+    module = network.folded(*_zeros(network))
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    names = [n.removesuffix(".weight") for n in network.adapted_shapes if n.endswith(".weight")]
+    nodes = trace(module, names, input_shape)
+    ways = nodes[-1].output_shape[0]
+    support: dict[str, Shape] = {
+        SUPPORT_IMAGES: ("images", *input_shape),
+        SUPPORT_LABELS: ("images", ways),
+    }
+    query: dict[str, Shape] = {QUERY_IMAGES: ("queries", *input_shape)}
+
+    writer = GraphWriter()
+    folded = adapt(writer, nodes, parameters, SUPPORT_IMAGES, SUPPORT_LABELS)
+    for name, value in folded.items():
+        writer.name(value, name)
+    writer.name(classify(writer, nodes, folded, QUERY_IMAGES), LOGITS)
+    card = {k: v for k, v in metadata.to_metadata(input_shape).items() if k != "labels"}
+    adaptation, classifier = (
+        _finished(writer.model(inputs, outputs), card | {"kind": kind}, opset)
+        for kind, inputs, outputs in (
+            ("adaptation", support, shapes),
+            ("classifier", support | query, {LOGITS: ("queries", ways)}),
+        )
+    )
+    check_adaptation(adaptation, network, parameters, input_shape=input_shape, ways=ways)
+    return AdaptationGraphs(adaptation, classifier)
+
+
+def _zeros(network: Network) -> tuple[Weights, Weights, Statistics]:
+    """Tensors of the right shapes, for a folded network whose values are of no matter."""
+    adapted = {name: torch.zeros(shape) for name, shape in network.adapted_shapes.items()}
+    norms = {name: torch.zeros(shape) for name, shape in network.norm_shapes.items()}
+    statistics = {
+        name.removesuffix(".scale"): Moments(zeros, zeros)
+        for name, zeros in norms.items()
+        if name.endswith(".scale")
+    }
+    return adapted, norms, statistics
+
+
+def _finished(model: onnx.ModelProto, metadata: dict[str, str], opset: int) -> bytes:
+    model = convert_opset(model, opset)
+    del model.graph.value_info[:]  # the converter's; every runtime infers them
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
