@@ -101,7 +101,7 @@ def test_a_kind_of_board_is_no_board():
 
 def test_unknown_names_get_the_names_that_there_are(tmp_path):
     pair_by_hand(tmp_path / "board", name="kitchen")
-    names = "eyeriss, local, local-cuda, local-native, kitchen"
+    names = "eyeriss, eyeriss-rs, local, local-cuda, local-native, kitchen"
     with pytest.raises(UnknownDeviceError, match=f"choose from {names},"):
         open_device("bathroom")
 

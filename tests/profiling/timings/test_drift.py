@@ -9,7 +9,7 @@ DRIFTED = "the sentinel was throttled or off its median around it"
 
 @pytest.fixture
 def row(device, space):
-    return next(device.measure([space.all_layers[0]], None))
+    return next(device.measure([space.all_layers[0]], TimerSettings()))
 
 
 def steady(row):
