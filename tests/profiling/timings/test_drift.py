@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from metanas.profiling.timings import Candidate, Journal, Timing, best, candidates, judged
+from metanas_agent.timer import TimerSettings
 
 DRIFTED = "the sentinel was throttled or off its median around it"
 
