@@ -4,8 +4,9 @@ from metanas.runs.adaptation import evaluate_network, search
 from metanas.runs.bundling import bundle
 from metanas.runs.closed_loop import Step, closed_loop
 from metanas.runs.deployment import FOUND, export, export_adaptation, export_native
-from metanas.runs.folder import RunFolder, RunSettings
+from metanas.runs.folder import RunFolder
 from metanas.runs.quantisation import quantise_on
+from metanas.runs.settings import RunSettings
 from metanas.runs.training import (
     NO_VALIDATION,
     SUPERNET,
