@@ -168,6 +168,23 @@ def test_an_emulated_table_must_be_asked_for(command, trained, tmp_path):
     (trained / "run" / "tables" / "eyeriss.tsv").unlink()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--validation-tasks", 0, "--patience", 2), "validation tasks"),
+        (("--table", "nowhere.tsv"), "nowhere.tsv"),
+    ],
+)
+def test_what_cannot_work_leaves_no_folder_behind(command, trained, tmp_path, wrong, said):
+    run = tmp_path / "other"
+    limit = ("--constraint", "latency_ms<=50%")
+    arguments = ("adapt", run, "--supernet", trained / "run", "--table", table_of(trained), *limit)
+    code, _, err = command(*arguments, *wrong)
+    assert code == 1
+    assert_one_clear_line(err, said)
+    assert not run.exists()
+
+
 def test_a_constraint_that_cannot_be_read_shows_how_to_write_one(command, trained):
     table = table_of(trained)
     arguments = ("adapt", trained / "run", "--table", table, "--constraint")

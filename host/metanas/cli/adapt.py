@@ -107,28 +107,29 @@ def adapt(
     from metanas.search import SearchResult, SearchSettings
 
     earlier = [RunFolder.open(path) for path in warm_start or ()]
-    if supernet:
-        source = RunFolder.open(supernet)
-        folder = RunFolder.create(run, source.settings)
-        folder.take_over(source, SUPERNET)
-    else:
-        folder = RunFolder.open(run)
-    trained = load_checkpoint(folder.training(SUPERNET).checkpoint)
-    for text in table:
-        folder.keep_table(find_table(text), allow_emulated=allow_emulated)
+    source = RunFolder.open(supernet or run)
+    trained = load_checkpoint(source.training(SUPERNET).checkpoint)
+    tables = [find_table(text) for text in table]
     search = SearchSettings(
         population=population,
         rounds=rounds,
         tasks=search_tasks,
         first_tasks=first_tasks,
         queries=search_queries,
-        seed=folder.settings.seed,
+        seed=source.settings.seed,
     )
     outer = replace(
         outer_settings(trained.settings), epochs=epochs, iterations=iterations, tasks=tasks
     )
     validation = ValidationSettings(tasks=validation_tasks, patience=patience)
-    with Workers(folder.settings.workers, accelerator) as workers:
+    processes = Workers(source.settings.workers, accelerator)
+    folder = source
+    if supernet:
+        folder = RunFolder.create(run, source.settings)
+        folder.take_over(source, SUPERNET)
+    for path in tables:
+        folder.keep_table(path, allow_emulated=allow_emulated)
+    with processes as workers:
 
         def find() -> SearchResult:
             return stages.search_architecture(
