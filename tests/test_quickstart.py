@@ -90,7 +90,10 @@ def test_the_whole_loop_survives_ctrl_c_and_kill(tmp_path: Path) -> None:
     assert result["evaluation"]["baseline"]["costs"]["params"] == 112_261
 
     verification = result["verification"]
-    assert verification["passed"]
+    assert verification["outputs_pass"]
+    assert verification["memory_verdict"] == "as promised"
+    # What this machine does besides may spoil a latency, which is then said, and nothing else.
+    assert verification["passed"] == verification["latency_verdict"].startswith("as predicted")
     assert verification["agreement"]["top1"] == 1.0
     assert verification["agreement"]["largest_share"] < 1e-4
     assert verification["measured"]["median_ms"] > 0
