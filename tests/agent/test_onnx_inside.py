@@ -1,6 +1,5 @@
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
 from metanas.spaces import make_space
@@ -8,6 +7,7 @@ from metanas_agent.layers import ACTIVATIONS, AddLayer, ConvLayer, EmptyLayer, H
 from metanas_agent.runtimes import load_runtime, onnx_inside
 from metanas_agent.runtimes.onnx_graph import INPUT, OUTPUT, network_model
 from metanas_agent.runtimes.onnx_inside import can_be_cut_out, cut_out
+from support.onnx_sessions import session, write_optimised
 
 VGG9 = make_space("vgg9", input_shape=(1, 28, 28), ways=5)
 GUARD = np.float32(1234.5)
@@ -31,20 +31,6 @@ class SameByShape(np.random.Generator):
 
     def random(self, size, dtype):
         return np.random.default_rng(size).random(size, dtype=dtype)
-
-
-def session(model, *, optimise, path=""):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.optimized_model_filepath = path
-    levels = ort.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def write_optimised(model, path):
-    session(model, optimise=True, path=path)
 
 
 def cut(layer):

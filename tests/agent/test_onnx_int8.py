@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,26 +19,13 @@ from metanas_agent.runtimes import load_runtime
 from metanas_agent.runtimes.onnx_graph import INPUT, OUTPUT, layer_model, network_model
 from metanas_agent.runtimes.onnx_inside import cut_out
 from metanas_agent.runtimes.runtime import Setup
+from support.onnx_sessions import session, write_optimised
 
 SPACES = {
     "vgg9": make_space("vgg9", input_shape=(3, 21, 20), ways=5, pool=2),
     "resnet12": make_space("resnet12", input_shape=(1, 16, 16), ways=5),
     "strided": make_space("resnet12", input_shape=(3, 16, 16), ways=5, downsampling="strided"),
 }
-
-
-def session(model, *, optimise=True, path=""):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.optimized_model_filepath = path
-    levels = ort.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def write_optimised(model, path):
-    session(model, path=path)
 
 
 def operators(model):

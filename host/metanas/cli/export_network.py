@@ -83,17 +83,17 @@ def _batch(text: str) -> int | None:
 
 def _opset(device: str, wanted: int | None) -> int:
     """What the device's ONNX Runtime reads; the device is asked."""
-    from metanas.deploy import choose_opset
     from metanas.devices import open_device
     from metanas.errors import ExportError
+    from metanas.runs import readable_opset
 
     with closing(open_device(device, on_wait=say)) as opened:
-        description = opened.describe()
-    version = description.runtimes.get("onnx")
-    if version is None:
-        reason = description.unavailable.get("onnx", "its agent does not offer it")
-        raise ExportError(
-            f"{device} has no ONNX Runtime: {reason}",
-            hint="install onnxruntime there, or name the file's --opset and leave --device out",
-        )
-    return choose_opset(wanted, runtime_version=version, device=device)
+        opset = readable_opset(opened, wanted)
+        if opset is None:
+            unavailable = opened.describe().unavailable
+            reason = unavailable.get("onnx", "its agent does not offer it")
+            raise ExportError(
+                f"{device} has no ONNX Runtime: {reason}",
+                hint="install onnxruntime there, or name the file's --opset and leave --device out",
+            )
+    return opset

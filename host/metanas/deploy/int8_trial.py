@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -12,9 +11,8 @@ from typing import Any, Self
 
 from metanas.deploy.accuracy import EpisodeAccuracy
 from metanas.deploy.prediction import Prediction
-from metanas.errors import InvalidMeasurementError, RunFolderError
+from metanas.deploy.result_file import read_result
 from metanas.files import write_json
-from metanas.records import from_plain
 from metanas_agent.samples import FEWEST, median_interval
 
 MOST_LOSS = 0.01
@@ -151,10 +149,4 @@ def read_trial(path: Path) -> Int8Trial:
     Raises:
         RunFolderError: the file is missing, broken or of another kind.
     """
-    try:
-        return from_plain(Int8Trial, json.loads(path.read_bytes()))
-    except (OSError, ValueError, InvalidMeasurementError) as error:
-        raise RunFolderError(
-            f"{path}: no trial of int8 can be read from it: {error}",
-            hint="run `metanas quantise` again",
-        ) from error
+    return read_result(path, Int8Trial, "trial of int8", made_by="metanas quantise")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,9 +11,8 @@ from metanas.deploy.accuracy import EpisodeAccuracy
 from metanas.deploy.agreement import Agreement
 from metanas.deploy.memory import PeakMemory, largest_promised
 from metanas.deploy.prediction import Prediction
-from metanas.errors import InvalidMeasurementError, RunFolderError
+from metanas.deploy.result_file import read_result
 from metanas.files import write_json
-from metanas.records import from_plain
 from metanas_agent.measurement import Measurement
 
 LATENCY_TOLERANCE = 0.25
@@ -209,10 +207,4 @@ def read_verification(path: Path) -> Verification:
     Raises:
         RunFolderError: the file is missing, broken or of another kind.
     """
-    try:
-        return from_plain(Verification, json.loads(path.read_bytes()))
-    except (OSError, ValueError, InvalidMeasurementError) as error:
-        raise RunFolderError(
-            f"{path}: no verification can be read from it: {error}",
-            hint="run `metanas verify` again",
-        ) from error
+    return read_result(path, Verification, "verification", made_by="metanas verify")

@@ -5,6 +5,7 @@ from metanas.runs.bundling import bundle
 from metanas.runs.closed_loop import Step, closed_loop
 from metanas.runs.deployment import FOUND, export, export_adaptation, export_native
 from metanas.runs.folder import RunFolder
+from metanas.runs.opset import readable_opset
 from metanas.runs.quantisation import quantise_on
 from metanas.runs.settings import RunSettings
 from metanas.runs.training import (
@@ -37,6 +38,7 @@ __all__ = [
     "outer_settings",
     "predict",
     "quantise_on",
+    "readable_opset",
     "search",
     "train_network",
     "train_supernet",

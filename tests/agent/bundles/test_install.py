@@ -170,7 +170,7 @@ SPOILT = {
     "a file twice": lambda e: [*e.items(), ("card.md", e["card.md"])],
     "no manifest": lambda e: [each for each in e.items() if each[0] != "manifest.json"],
     "a path": with_file("../../escaped"),
-    "an absolute path": with_file("/tmp/escaped"),
+    "an absolute path": with_file("/escaped"),
     "a folder": with_file("folder/file"),
     "a hidden file": with_file(".profile"),
     "a backslash": with_file("..\\escaped"),
