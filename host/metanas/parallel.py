@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.multiprocessing import get_context
 
 from metanas.accelerator import Accelerator, open_accelerator
+from metanas.allocator import keep_freed_memory
 from metanas.errors import MetanasError, WorkerError
 
 P = ParamSpec("P")
@@ -100,7 +101,7 @@ class Workers:
         self._helpers: list[tuple[BaseProcess, Connection]] = []
 
     def __enter__(self) -> Self:
-        torch.set_num_threads(1)
+        _settle()
         if self.group.size > 1:
             port = _free_port()
             context = get_context("spawn")
@@ -202,7 +203,7 @@ def _serve(connection: Connection, rank: int, size: int, port: int) -> None:
     A failure ends it, so that nobody waits for its part in what they were doing together.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process decides when to stop
-    torch.set_num_threads(1)
+    _settle()
     _join(rank, size, port)
     with suppress(EOFError, BrokenPipeError, ConnectionError):
         while True:
@@ -221,6 +222,12 @@ def _failure_of(
     except MetanasError as error:
         return str(error)
     return None
+
+
+def _settle() -> None:
+    """A worker is one thread, and its memory stays with it."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _join(rank: int, size: int, port: int) -> None:

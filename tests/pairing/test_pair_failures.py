@@ -37,6 +37,12 @@ def test_a_board_that_answers_nonsense(make_board: MakeBoard, answer: str) -> No
         install(board)
 
 
+def test_a_command_that_reads_nothing_of_its_input(board: SshBoard) -> None:
+    with SshSession(SshTarget.parse(board.target), Prompts(), key_file=board.key) as session:
+        done = session.run(("echo", "done"), stdin="never read" * 1_000_000)
+    assert (done.code, done.output) == (0, "done\n")
+
+
 def test_no_file_transfer(make_board: MakeBoard) -> None:
     board = make_board(start=False)
     board.file_transfer = "/bin/false"

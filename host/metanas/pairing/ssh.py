@@ -82,8 +82,12 @@ class SshSession(Closing):
             streams = self._client.exec_command(shlex.join(command), timeout=_COMMAND_LIMIT_S)
             to_command, *from_command = streams
             channel = to_command.channel
-            to_command.write(stdin)
-            channel.shutdown_write()
+            try:
+                to_command.write(stdin)
+                channel.shutdown_write()
+            except OSError:
+                if not (channel.closed and self._is_up()):
+                    raise  # else it ended without reading what it was given
             said = []
             for stream in from_command:
                 data = stream.read(_MOST_BYTES)
