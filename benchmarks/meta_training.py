@@ -7,9 +7,10 @@ A FOLDER is a checkout of the project, or the address of its git repository, whi
 temporary folder. All three make outer steps of Adam in second order on the same kind of tasks, five
 inner steps each, with the same network; first their meta-gradients are compared in float64. Then
 each makes one outer step a round, in a new order every round: metanas with one worker a core, the
-others with each number of threads up to that. A round's ratio is metanas's speed over that of
-whichever of the others has the highest median. With `--workers 1`, which is for busy machines, the
-time is the processor's.
+others with each number of threads up to that, in a process as they would have it and in one with
+metanas's setting of the C library's allocator, from which all gain. A round's ratio is metanas's
+speed over that of whichever of the others has the highest median. With `--workers 1`, which is for
+busy machines, the time is the processor's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import json
 import subprocess
 import tempfile
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from meta_training_peers import Learn2Learn, MamlPytorch, Peer
+from meta_training_process import PEERS, PeerProcess, Step, make_peers
 from meta_training_work import Work, train_metanas
-from metanas.data import Episodes, EpisodeSampler
+from metanas.data import Episodes
 from metanas.meta import MetaParameters, meta_loss
 from metanas.parallel import Workers
 
@@ -42,8 +43,8 @@ WORKS = {
 SMALL = {"ways": 3, "queries": 2, "channels": 16, "pool": 1, "tasks": 2}
 AGREEMENT = 1e-9
 
-Step = Callable[[int], object]
-"""Makes the outer step of that number."""
+PROCESSES = {"as it comes": False, "memory kept": True}
+"""How a peer's process is set up, and whether its allocator is set as metanas sets it."""
 
 
 def main() -> None:
@@ -55,30 +56,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    work = WORKS[options.work]
-    warnings.simplefilter("ignore")  # what the others' sources do was right in the PyTorch of then
-    with tempfile.TemporaryDirectory() as temporary, Workers(options.workers) as workers:
-        makers = {
-            "learn2learn": (Learn2Learn, checkout(options.learn2learn, Path(temporary, "l2l"))),
-            "MAMLPytorch": (MamlPytorch, checkout(options.maml_pytorch, Path(temporary, "maml"))),
-        }
-
-        def peers(of: Work, start: MetaParameters) -> dict[str, Peer]:
-            return {name: make(folder, of, start) for name, (make, folder) in makers.items()}
-
-        small = replace(work, input_shape=(work.input_shape[0], 16, 16), **SMALL)
-        differences = disagreements(small, peers)
-        plan = work.plan()
-        steps: dict[str, Step] = {
-            f"metanas, {options.workers} workers": lambda step: workers.run(
-                train_metanas, work, step
+    work, processor_time = WORKS[options.work], options.workers == 1
+    with ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sources = zip(PEERS, (options.learn2learn, options.maml_pytorch), strict=True)
+        folders = {name: checkout(source, temporary / name) for name, source in sources}
+        processes = {
+            setting: stack.enter_context(
+                PeerProcess(folders, work, memory_kept=kept, processor_time=processor_time)
             )
+            for setting, kept in PROCESSES.items()
         }
-        for name, peer in peers(work, plan.initialise()).items():
-            for threads in range(1, options.workers + 1):
-                steps[f"{name}, {threads} threads"] = threaded(peer, plan.sampler, work, threads)
-        clock = time.process_time if options.workers == 1 else time.perf_counter
-        speeds = tasks_per_second(steps, work.tasks, options.rounds, clock)
+        small = replace(work, input_shape=(work.input_shape[0], 16, 16), **SMALL)
+        differences = disagreements(small, folders)
+        workers = stack.enter_context(Workers(options.workers))
+        ours = metanas_step(workers, work, processor_time=processor_time)
+        steps = {f"metanas, {options.workers} workers": ours} | {
+            f"{name} {setting}, {threads} threads": process.step(name, threads)
+            for setting, process in processes.items()
+            for name in PEERS
+            for threads in range(1, options.workers + 1)
+        }
+        speeds = tasks_per_second(steps, work.tasks, options.rounds)
     print(json.dumps(speeds) if options.json else report(options.work, speeds, differences))
 
 
@@ -89,9 +88,7 @@ def checkout(source: str, folder: Path) -> Path:
     return folder
 
 
-def disagreements(
-    work: Work, peers: Callable[[Work, MetaParameters], dict[str, Peer]]
-) -> dict[str, float]:
+def disagreements(work: Work, folders: Mapping[str, Path]) -> dict[str, float]:
     """Largest difference of each peer's meta-gradient, as a share of its largest entry."""
     plan = work.plan()
     start = MetaParameters.from_named(
@@ -105,7 +102,7 @@ def disagreements(
     gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
     ours = dict(zip(leaves, gradients, strict=True))
     found = {}
-    for name, peer in peers(work, start).items():
+    for name, peer in make_peers(folders, work, start).items():
         pairs = [(ours[key].view_as(g), g) for key, g in peer.meta_gradient(episodes).items()]
         largest = max(float(theirs.abs().max()) for _, theirs in pairs)
         found[name] = max(float((mine - theirs).abs().max()) for mine, theirs in pairs) / largest
@@ -121,37 +118,37 @@ def double(episodes: Episodes) -> Episodes:
     )
 
 
-def threaded(peer: Peer, sampler: EpisodeSampler, work: Work, threads: int) -> Step:
-    def step(number: int) -> None:
-        torch.set_num_threads(threads)
-        peer.train(sampler.batch(number, work.tasks))
-        torch.set_num_threads(1)
+def metanas_step(workers: Workers, work: Work, *, processor_time: bool) -> Step:
+    """The outer step on all workers; with one of them the processor's time can be told."""
+    clock = time.process_time if processor_time else time.perf_counter
+
+    def step(number: int) -> float:
+        begin = clock()
+        workers.run(train_metanas, work, number)
+        return clock() - begin
 
     return step
 
 
-def tasks_per_second(
-    steps: dict[str, Step], tasks: int, rounds: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
+def tasks_per_second(steps: dict[str, Step], tasks: int, rounds: int) -> dict[str, list[float]]:
     """Of each round; a first one, which finds memory and builds what is built once, is left out."""
     rng = np.random.default_rng(0)
     names = list(steps)
     speeds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         for place in rng.permutation(len(names)):
-            begin = clock()
-            steps[names[place]](number)
-            speeds[names[place]].append(tasks / (clock() - begin))
+            speeds[names[place]].append(tasks / steps[names[place]](number))
     return {name: values[1:] for name, values in speeds.items()}
 
 
 def report(work: str, speeds: dict[str, list[float]], differences: dict[str, float]) -> str:
     ours, *others = speeds
-    best = max(others, key=lambda name: float(np.median(speeds[name])))
-    ratios = np.array(speeds[ours]) / np.array(speeds[best])
     rows: dict[str, Any] = {f"{name}, tasks/s": values for name, values in speeds.items()}
-    rows[f"{ours}: times the speed of {best}"] = ratios
-    lines = [f"{work}, {len(ratios)} rounds: median, 10% and 90% of the rounds"]
+    for setting in PROCESSES:
+        alike = [name for name in others if f" {setting}," in name]
+        best = max(alike, key=lambda name: float(np.median(speeds[name])))
+        rows[f"metanas: times the speed of {best}"] = np.array(speeds[ours]) / speeds[best]
+    lines = [f"{work}, {len(speeds[ours])} rounds: median, 10% and 90% of the rounds"]
     for name, values in rows.items():
         low, middle, high = np.percentile(values, [10, 50, 90])
         lines.append(f"  {name:<64}{middle:>8.2f}{low:>8.2f}{high:>8.2f}")
