@@ -71,11 +71,12 @@ def inner_loop(
         logits = network(leaves, norms_at(parameters, step), images)
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / count
         gradients = torch.autograd.grad(
-            loss, list(leaves.values()), create_graph=second_order, materialize_grads=True
+            loss, list(leaves.values()), create_graph=second_order, allow_unused=True
         )
-        weights = {
+        weights = weights | {
             name: weights[name] - parameters.rates[name][step] * gradient
             for name, gradient in zip(leaves, gradients, strict=True)
+            if gradient is not None  # of a bias that batch-norm takes off again
         }
         yield weights
 
