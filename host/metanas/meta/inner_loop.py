@@ -66,6 +66,7 @@ def inner_loop(
     weights = {
         name: tensor.expand(tasks, *tensor.shape) for name, tensor in parameters.adapted.items()
     }
+    rates = {name: steps.unbind() for name, steps in parameters.rates.items()}
     for step in range(parameters.steps):
         leaves = weights if second_order else _detached(weights)
         logits = network(leaves, norms_at(parameters, step), images)
@@ -74,7 +75,7 @@ def inner_loop(
             loss, list(leaves.values()), create_graph=second_order, allow_unused=True
         )
         weights = weights | {
-            name: weights[name] - parameters.rates[name][step] * gradient
+            name: weights[name] - rates[name][step] * gradient
             for name, gradient in zip(leaves, gradients, strict=True)
             if gradient is not None  # of a bias that batch-norm takes off again
         }
