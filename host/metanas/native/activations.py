@@ -8,8 +8,8 @@ from typing import Any
 
 from tvm import tirx
 
-_SELU_SCALE = 1.0507009873554805
-_SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+SELU_ALPHA = 1.6732632423543772
 _LEAKY_SLOPE = 0.01
 _LOG2_E = 1.4426950408889634
 # 2^x from x^5 down, fitted to |x| <= 1/2: off by at most 1e-7 of the value.
@@ -73,8 +73,8 @@ def _elu(value: Any) -> Any:
 
 def _selu(value: Any) -> Any:
     below = _exp_of_negative(value) - _constant(1)
-    scaled_below = below * _constant(_SELU_SCALE * _SELU_ALPHA)
-    return tirx.Select(value > _constant(0), value * _constant(_SELU_SCALE), scaled_below)
+    scaled_below = below * _constant(SELU_SCALE * SELU_ALPHA)
+    return tirx.Select(value > _constant(0), value * _constant(SELU_SCALE), scaled_below)
 
 
 def _sigmoid(value: Any) -> Any:

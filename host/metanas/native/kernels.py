@@ -11,9 +11,8 @@ channels of a block lie side by side in a vector register:
 
 All other maps and a head's features are plain:
 
-    convolve_and_pool   the two at once but for the activation, where one channel comes in
-    activate_all        an activation by itself
-    classify            the linear layer
+    activate_all   an activation by itself
+    classify       the linear layer
 """
 
 from __future__ import annotations
@@ -26,7 +25,9 @@ from tvm import tirx
 from tvm.script import tirx as T
 
 from metanas.native.activations import activate, largest_of
+from metanas.native.short_vectors import Tile
 from metanas.native.targets import Target
+from metanas.native.tile_kernels import convolve_in_tiles
 
 LINEAR_VECTORS = 4
 """Vectors of features that `classify` sums side by side."""
@@ -69,6 +70,8 @@ def convolve(variant: ConvolveVariant, target: Target) -> Any:
     # Sums wait in memory between blocks of input channels; within one, the weights of a tile and
     # the rows it reads stay in the first cache.
     chunk = target.input_block if k > 1 else _POINTWISE_BLOCK
+    if target.short_vectors:
+        return convolve_in_tiles(Tile(k, s, px), chunk)
     # LLVM unrolls short loops by itself; a compiler of C would have to be told for each.
     window_rows = T.unroll if target.generates_c and k <= _UNROLLED_ROWS else T.serial
     lanes = _lanes(target)
@@ -120,84 +123,6 @@ def convolve(variant: ConvolveVariant, target: Target) -> Any:
                         sums[g, m, y, t, j, i] = held[m, j, i]
 
     return kernel
-
-
-def convolve_and_pool(kernel: int, target: Target) -> Any:
-    """A convolution of one input channel and stride 1, and its 2 x 2 max-pooling (ceil), in one go.
-
-    An output of so few multiplications cannot pay for sums that wait in memory: those of a pooling
-    window, for a pair of output channels, stay in registers, as the pair's weights do.
-
-    Shapes: image (H, W) with its border; weights (k, k, pairs, 2); bias (pairs, 2); result
-    (pairs, 2, pooled rows, pooled columns), not activated.
-    """
-    k, pair, pool = kernel, 2, 2
-    scope = _scope(target)
-
-    def product(weights: Any, image: Any, m: Any, y: Any, x: Any, dy: Any, dx: Any) -> Any:
-        return weights[dy, dx, m] * image[y + dy, x + dx]
-
-    def largest(held: Any, m: Any, tall: int, wide: int) -> Any:
-        return reduce(tirx.max, [held[m, i, j] for i in range(tall) for j in range(wide)])
-
-    @T.prim_func  # type: ignore[untyped-decorator]
-    def kernel_function(
-        image_: T.handle,
-        weights_: T.handle,
-        bias_: T.handle,
-        result_: T.handle,
-        rows: T.int32,
-        columns: T.int32,
-    ) -> None:
-        T.func_attr({"tirx.noalias": True})
-        pairs, height, width = T.int32(), T.int32(), T.int32()
-        out_rows, out_columns = T.int32(), T.int32()
-        image = T.match_buffer(image_, (height, width), "float32")
-        weights = T.match_buffer(weights_, (k, k, pairs, pair), "float32")
-        bias = T.match_buffer(bias_, (pairs, pair), "float32")
-        result = T.match_buffer(result_, (pairs, pair, out_rows, out_columns), "float32")
-
-        @T.inline  # type: ignore[untyped-decorator]
-        def sum_window(kept: Any, p: Any, y: Any, x: Any, tall: int, wide: int) -> None:
-            held = T.alloc_buffer((pair, pool, pool), "float32", scope=scope)
-            # A step multiplies, for each sum, the one pixel of its window whose row and column
-            # leave these remainders. So all sums take turns, and no two steps load one pixel.
-            for row in T.unroll(k):
-                for column in T.unroll(k):
-                    for m in T.unroll(pair):
-                        for i in T.unroll(tall):
-                            for j in T.unroll(wide):
-                                held[m, i, j] = T.if_then_else(
-                                    row + column == 0, T.float32(0), held[m, i, j]
-                                ) + product(
-                                    kept,
-                                    image,
-                                    m,
-                                    y * pool + i,
-                                    x * pool + j,
-                                    (row - i) % k,
-                                    (column - j) % k,
-                                )
-            for m in T.unroll(pair):
-                result[p, m, y, x] = largest(held, m, tall, wide) + bias[p, m]
-
-        @T.inline  # type: ignore[untyped-decorator]
-        def sum_row(kept: Any, p: Any, y: Any, tall: int) -> None:
-            for x in T.serial(columns // pool):
-                sum_window(kept, p, y, x, tall, pool)
-            for x in T.serial(out_columns - columns // pool):
-                sum_window(kept, p, y, columns // pool + x, tall, 1)
-
-        for p in T.serial(pairs):
-            kept = T.alloc_buffer((k, k, pair), "float32", scope=scope)
-            for dy, dx, m in T.grid(k, k, pair):
-                kept[dy, dx, m] = weights[dy, dx, p, m]
-            for y in T.serial(rows // pool):
-                sum_row(kept, p, y, pool)
-            for y in T.serial(out_rows - rows // pool):
-                sum_row(kept, p, rows // pool + y, 1)
-
-    return kernel_function
 
 
 def finish(activation: str, pool: int, target: Target) -> Any:

@@ -36,7 +36,16 @@ _SOURCES = (
     "head.c",
     "empty.c",
 )
-_GENERATORS = ("activations.py", "codegen.py", "kernels.py", "layer_program.py", "targets.py")
+_GENERATORS = (
+    "activations.py",
+    "codegen.py",
+    "kernels.py",
+    "layer_program.py",
+    "short_vector_activations.py",
+    "short_vectors.py",
+    "targets.py",
+    "tile_kernels.py",
+)
 _POOLS = (1, 2, 0)  # 0 serves every window
 
 
@@ -86,7 +95,7 @@ def build_layer_program(target: Target, kernel_set: KernelSet | None = None) -> 
 def _build(wanted: KernelSet, target: Target, toolchain: Toolchain, path: Path) -> None:
     # TVM takes seconds to import, and what is in the cache needs none of it.
     from metanas.native import kernels  # noqa: PLC0415
-    from metanas.native.codegen import write_kernels  # noqa: PLC0415
+    from metanas.native.codegen import write_curves, write_kernels  # noqa: PLC0415
 
     variants = [
         kernels.ConvolveVariant(kernel, stride, blocks, pixels)
@@ -95,25 +104,22 @@ def _build(wanted: KernelSet, target: Target, toolchain: Toolchain, path: Path) 
         )
     ]
     finishes = list(product(wanted.activations, _POOLS))
-    one_channel = [kernel for kernel in target.one_channel if kernel in wanted.kernels]
     functions = {
         **{variant.symbol: kernels.convolve(variant, target) for variant in variants},
         **{_symbol(name, pool): kernels.finish(name, pool, target) for name, pool in finishes},
-        **{
-            f"convolve_and_pool_k{kernel}": kernels.convolve_and_pool(kernel, target)
-            for kernel in one_channel
-        },
         **{f"activate_{name}": kernels.activate_all(name, target) for name in wanted.activations},
         "classify": kernels.classify(target),
     }
     folder = path.parent
     written = write_kernels(functions, target, folder)
+    if target.short_vectors:
+        written += write_curves(wanted.activations, folder)
     table = folder / "table.c"
-    text = _table(target, wanted, variants, finishes, one_channel, functions)
+    text = _table(target, wanted, variants, finishes, functions)
     table.write_text(text, encoding="utf-8")
     (folder / "target.h").write_text(_sizes(target, kernels.LINEAR_VECTORS), encoding="utf-8")
     harness = harness_folder()
-    sources = [written, table, *(harness / name for name in _SOURCES)]
+    sources = [*written, table, *(harness / name for name in _SOURCES)]
     toolchain.link(sources, path, include=[harness, folder])
 
 
@@ -128,6 +134,7 @@ def _sizes(target: Target, linear_vectors: int) -> str:
         f"#define CHANNEL_BLOCK {target.channel_block}\n"
         f"#define CLASSIFY_VECTORS {linear_vectors}\n"
         f"#define STRIP_FLOATS {target.strip_floats}\n"
+        f"#define SHORT_VECTORS {int(target.short_vectors)}\n"
     )
 
 
@@ -136,7 +143,6 @@ def _table(
     wanted: KernelSet,
     variants: Iterable[ConvolveVariant],
     finishes: Iterable[tuple[str, int]],
-    one_channel: Iterable[int],
     symbols: Iterable[str],
 ) -> str:
     """The C source that lists the kernels."""
@@ -151,9 +157,6 @@ def _table(
     finish_rows = "".join(
         f'  {{"{name}", {pool}, __tvm_ffi_{_symbol(name, pool)}}},\n' for name, pool in finishes
     )
-    one_channel_rows = "".join(
-        f"  {{{kernel}, __tvm_ffi_convolve_and_pool_k{kernel}}},\n" for kernel in one_channel
-    )
     activate_rows = "".join(
         f'  {{"{name}", __tvm_ffi_activate_{name}}},\n' for name in wanted.activations
     )
@@ -166,10 +169,6 @@ const int convolve_kernel_count = sizeof convolve_kernels / sizeof *convolve_ker
 const struct finish_kernel finish_kernels[] = {{
 {finish_rows}}};
 const int finish_kernel_count = sizeof finish_kernels / sizeof *finish_kernels;
-const struct convolve_and_pool_kernel convolve_and_pool_kernels[] = {{
-{one_channel_rows}  {{0}}}};
-const int convolve_and_pool_kernel_count =
-    sizeof convolve_and_pool_kernels / sizeof *convolve_and_pool_kernels - 1;
 const struct activate_kernel activate_kernels[] = {{
 {activate_rows}}};
 const int activate_kernel_count = sizeof activate_kernels / sizeof *activate_kernels;

@@ -11,7 +11,13 @@ from metanas.native.network_model import parse_network
 from metanas.native.targets import Target
 from metanas.native.toolchain import find_toolchain
 
-_GENERATORS = ("activations.py", "codegen.py", "targets.py")
+_GENERATORS = (
+    "activations.py",
+    "codegen.py",
+    "short_vector_activations.py",
+    "short_vectors.py",
+    "targets.py",
+)
 
 
 def build_network_program(model: bytes, target: Target) -> Artifact:

@@ -52,7 +52,7 @@ def build_network(model: NetworkModel, target: Target, toolchain: Toolchain, pat
     text = network_source(program, symbols, offsets, title=title)
     calls.write_text(text, encoding="utf-8")
     harness = harness_folder()
-    sources = [kernels, calls, weights, *(harness / name for name in _HARNESS_SOURCES)]
+    sources = [*kernels, calls, weights, *(harness / name for name in _HARNESS_SOURCES)]
     with _missing_functions():
         toolchain.link(sources, path, include=[harness])
 

@@ -96,7 +96,7 @@ def _convolve(image: Any, packed: Any, shape: ConvolutionShape, target: Target) 
     """The three stages; image (1, channels, rows, columns) gives (1, channels, rows, columns)."""
     rows, columns = shape.out_size
     output_shape = (1, shape.out_channels, rows, columns)
-    if not shape.is_pointwise:
+    if target.short_vectors or not shape.is_pointwise:
         sums = _accumulate(lambda c, y, x: image[0, c, y, x], packed, shape, target)
         return te.compute(output_shape, lambda _, c, y, x: sums(c, y, x), name="convolution")
     # As one long row of pixels: the last tile of a row is wasted in part, so fewer rows are better.

@@ -51,6 +51,7 @@ def tile_size(shape: ConvolutionShape, target: Target) -> tuple[int, int]:
     """
     (rows, columns), (_, kernel), (_, across) = shape.out_size, shape.kernel, shape.stride
     vectors = target.channel_block // target.lanes
+    most_rows = 1 if target.short_vectors else rows
     largest = max(pixels for _, pixels in target.tiles)
 
     def cost(size: tuple[int, int]) -> float:
@@ -62,7 +63,7 @@ def tile_size(shape: ConvolutionShape, target: Target) -> tuple[int, int]:
 
     sizes = [
         (height, width)
-        for height in range(1, min(rows, largest) + 1)
+        for height in range(1, min(most_rows, largest) + 1)
         for width in range(1, min(columns, largest // height) + 1)
     ]
     return min(sizes, key=cost)

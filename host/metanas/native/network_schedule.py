@@ -25,6 +25,7 @@ from typing import Any
 import tvm
 
 from metanas.native.network_convolution import ACCUMULATE, PADDED
+from metanas.native.network_tiles import call_tiles
 from metanas.native.targets import Target
 
 _SMALLEST_BLOCK = 8
@@ -63,15 +64,17 @@ def _tiled(plan: Any, output_name: str, target: Target) -> Any:
     if rows:
         a, y = plan.split(rows[0], [None, height])
         plan.reorder(m, a, b, y, x, i)
+        place = a if target.short_vectors else b
     else:
         y = plan.add_unit_loop(b)
         plan.reorder(m, b, y, x, i)
+        place = b
     _unroll_tile(plan, y, x, i, target)
     blocks = _channel_blocks(target, channels, window)
     if blocks > 1:
         sums = _blocked(plan, sums, m, blocks, target)
     else:
-        plan.compute_at(sums, b, preserve_unit_loops=True)
+        plan.compute_at(sums, place, preserve_unit_loops=True)
     _fill_registers(plan, sums, target)
     return plan.mod["main"]
 
@@ -93,8 +96,8 @@ def _blocked(plan: Any, sums: Any, m: Any, blocks: int, target: Target) -> Any:
     block, _ = plan.split(channel, [blocks, None])
     partial = plan.rfactor(block, 0)
     plan.compute_at(sums, m, preserve_unit_loops=True)
-    *_, block, _, _, b, y, x, i = plan.get_loops(sums)
-    plan.compute_at(partial, b, preserve_unit_loops=True)
+    *_, block, _, a, b, y, x, i = plan.get_loops(sums)
+    plan.compute_at(partial, a if target.short_vectors else b, preserve_unit_loops=True)
     _unroll_tile(plan, y, x, i, target)
     plan.decompose_reduction(sums, block)
     return partial
@@ -104,7 +107,9 @@ def _fill_registers(plan: Any, sums: Any, target: Target) -> None:
     """Keep a tile's sums in registers while channels and window are walked."""
     if not target.generates_c:  # C has none to ask for: its compiler finds them
         plan.set_scope(sums, 0, "local")
-    *_, y, x, i, channel, dy, dx = plan.get_loops(sums)
+    *_, b, y, x, i, channel, dy, dx = plan.get_loops(sums)
+    if target.short_vectors and call_tiles(plan, sums, b):
+        return
     plan.reorder(channel, dy, dx, y, x, i)
     _unroll_tile(plan, y, x, i, target)
     if int(plan.get(dx).extent) > 1:

@@ -44,13 +44,13 @@ class Target:
         tiles: register tiles that the kernels come in, as (channel blocks, pixels of a row).
         input_block: input channels between two visits of an output tile for kernels of 3 and
             more, so that their weights and rows stay in the first cache.
-        one_channel: sides of the windows for which a pooled layer of one input channel pays to be
-            summed and pooled in registers.
         strip_floats: sums to hold before they are pooled, so that they stay in a cache.
         latency: multiplications under way that keep the processor busy.
         load_cost: of a load, in multiplications, where both can run at the same time.
         machines: what `uname -m` says where its programs run.
         emulator: command that runs its programs elsewhere.
+        short_vectors: whether it has VFP short vectors, which no compiler uses: its register tiles
+            are written in assembler.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Target:
     load_cost: float
     machines: tuple[str, ...]
     emulator: tuple[str, ...] = ()
-    one_channel: tuple[int, ...] = ()
+    short_vectors: bool = False
 
     @property
     def generates_c(self) -> bool:
@@ -150,14 +150,14 @@ _TARGETS = {
             ),
             lanes=1,
             channel_block=4,
-            tiles=(*_NARROW_TILES, (1, 5)),
+            tiles=_NARROW_TILES,
             input_block=16,
             strip_floats=1 << 12,
-            latency=1,
-            load_cost=1.0,
+            latency=8,
+            load_cost=0.2,
             machines=("armv6l", "armv7l", "armv8l"),
             emulator=("qemu-arm-static", "-cpu", "arm1176"),
-            one_channel=(3,),
+            short_vectors=True,
         ),
         Target(
             name="armv7",  # every 32-bit Raspberry Pi from the 2 on; the A15 is wide, as the A72 is

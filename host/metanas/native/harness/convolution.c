@@ -9,6 +9,7 @@
 #include "system.h"
 #include "tiling.h"
 #include "unblock.h"
+#include "vectors.h"
 
 /* Without vectors `finish` writes the plain output by itself, and no blocks are taken apart. */
 enum { IS_PLAIN = LANES == 1 };
@@ -34,8 +35,7 @@ static struct {
   struct tiling tiling;
   struct strip strip; /* all but the last: its rows are a multiple of `pool`, or all */
   const struct finish_kernel *finish;
-  const struct convolve_and_pool_kernel *convolve_and_pool; /* NULL: in strips */
-  const struct activate_kernel *activate;
+  const struct curve *curve; /* instead of `finish`, where it is not NULL */
   const float *padded;
   float *border, *packed, *bias, *sums, *finished;
 } conv;
@@ -50,18 +50,25 @@ static TVMFFIAny integer_argument(int64_t value) {
   return (TVMFFIAny){.type_index = TVM_INTEGER, .v_int64 = value};
 }
 
+#if !SHORT_VECTORS
 static void copy_row(float *restrict target, const float *restrict source, long count) {
   for (long i = 0; i < count; i++) target[i] = source[i];
 }
 
+void copy_rows(float *target, long pitch, const float *source, long width, long rows) {
+  for (; rows > 0; rows--, source += width, target += pitch) copy_row(target, source, width);
+}
+#endif
+
 /* The border is zero from the start: only the map itself is copied. */
 static void copy_into_border(void) {
-  int64_t edge = conv.kernel / 2;
+  long edge = (long)conv.kernel / 2, width = (long)conv.width, pitch = (long)conv.padded_width;
+  long height = (long)conv.height;
   const float *source = conv.layer->input;
-  for (int64_t c = 0; c < conv.in_channels; c++) {
-    float *target = conv.border + (c * conv.padded_height + edge) * conv.padded_width + edge;
-    for (int64_t y = 0; y < conv.height; y++, source += conv.width, target += conv.padded_width)
-      copy_row(target, source, (long)conv.width);
+  float *target = conv.border + edge * pitch + edge;
+  for (long c = 0; c < (long)conv.in_channels; c++) {
+    copy_rows(target, pitch, source, width, height);
+    source += height * width, target += (long)conv.padded_height * pitch;
   }
 }
 
@@ -121,7 +128,23 @@ static int sum_strip(const struct strip *strip, int64_t first_row) {
   return sum_tiles(&tiling->rest, strip, first_row, column, strip->rest);
 }
 
+static int finish_by_curve(const struct strip *strip, int64_t first_row) {
+  int64_t columns = conv.columns, rows = strip->rows, plane = conv.rows * columns;
+  int64_t pitch = conv.is_flat ? columns : strip->pitch;
+  if (pitch == columns) columns *= rows, pitch = columns, rows = 1;
+  for (int64_t block = 0; block < conv.blocks; block++) {
+    const float *sums = conv.sums + block * strip->size;
+    float *output = conv.layer->output + block * CHANNEL_BLOCK * plane + first_row * conv.columns;
+    for (int64_t row = 0; row < rows; row++)
+      conv.curve->run(sums + row * pitch * CHANNEL_BLOCK, output + row * columns,
+                      (int32_t)(plane * (int64_t)sizeof(float)), (int32_t)columns,
+                      conv.curve->table);
+  }
+  return 0;
+}
+
 static int finish_strip(const struct strip *strip, int64_t first_pooled_row) {
+  if (conv.curve) return finish_by_curve(strip, first_pooled_row);
   int64_t pitch = conv.is_flat ? conv.columns : strip->pitch, pooled_rows = strip->pooled_rows;
   int64_t sum_shape[] = {conv.blocks, strip->size / CHANNEL_BLOCK, CHANNEL_BLOCK};
   int64_t shape[] = {conv.blocks, pooled_rows, conv.pooled_columns, CHANNEL_BLOCK};
@@ -162,35 +185,6 @@ static int run_convolution(void) {
   return 0;
 }
 
-/* Block by block, so that its sums are in the cache when they are activated. */
-static int run_convolve_and_pool(void) {
-  enum { PAIR = 2, PAIRS = CHANNEL_BLOCK / PAIR };
-  int64_t k = conv.kernel, plane = conv.pooled_rows * conv.pooled_columns;
-  int64_t image_shape[] = {conv.padded_height, conv.padded_width};
-  int64_t weight_shape[] = {k, k, PAIRS, PAIR}, bias_shape[] = {PAIRS, PAIR};
-  int64_t shape[] = {PAIRS, PAIR, conv.pooled_rows, conv.pooled_columns};
-  int64_t values_shape[] = {plane, CHANNEL_BLOCK};
-  DLTensor image = tensor_view((float *)conv.padded, image_shape, 2);
-  DLTensor sums = tensor_view(conv.finished, shape, 4);
-  DLTensor values = tensor_view(conv.finished, values_shape, 2);
-  if (conv.border) copy_into_border();
-  for (int64_t block = 0; block < conv.blocks; block++) {
-    float *packed = conv.packed + block * k * k * CHANNEL_BLOCK;
-    float *output = conv.layer->output + block * plane * CHANNEL_BLOCK;
-    DLTensor weights = tensor_view(packed, weight_shape, 4);
-    DLTensor bias = tensor_view(conv.bias + block * CHANNEL_BLOCK, bias_shape, 2);
-    DLTensor result = tensor_view(output, values_shape, 2);
-    TVMFFIAny arguments[] = {tensor_argument(&image),     tensor_argument(&weights),
-                             tensor_argument(&bias),      tensor_argument(&sums),
-                             integer_argument(conv.rows), integer_argument(conv.columns)};
-    TVMFFIAny ignored = {0};
-    if (conv.convolve_and_pool->run(NULL, arguments, 6, &ignored) ||
-        call_kernel(conv.activate->run, (DLTensor *[]){&values, &result}, 2))
-      return -1;
-  }
-  return 0;
-}
-
 /* OIHW to [block][I][H][W][channel of the block]; channels that a block lacks are zero. */
 static void pack_weights(void) {
   int64_t taps = conv.in_channels * conv.kernel * conv.kernel;
@@ -213,10 +207,15 @@ static const struct finish_kernel *find_finish(const char *activation) {
   return found;
 }
 
-static const struct convolve_and_pool_kernel *find_convolve_and_pool(void) {
-  if (conv.in_channels != 1 || conv.stride != 1 || conv.pool != 2) return NULL;
-  for (int i = 0; i < convolve_and_pool_kernel_count; i++)
-    if (convolve_and_pool_kernels[i].kernel == conv.kernel) return &convolve_and_pool_kernels[i];
+/* Without pooling: else there are fewer values to activate than to compare. */
+static const struct curve *find_curve(const char *activation) {
+#if SHORT_VECTORS
+  if (conv.pool > 1 || !has_short_vectors()) return NULL;
+  for (int i = 0; i < curve_count; i++)
+    if (same_text(curves[i].activation, activation)) return &curves[i];
+#else
+  (void)activation;
+#endif
   return NULL;
 }
 
@@ -228,8 +227,7 @@ static const char *read_convolution(const char *text, long *seed) {
     return "error layer conv takes CI H W CO K S ACTIVATION POOL SEED";
   conv.in_channels = sizes[0], conv.height = sizes[1], conv.width = sizes[2];
   conv.out_channels = sizes[3], conv.kernel = sizes[4], conv.stride = sizes[5];
-  conv.finish = find_finish(activation), conv.activate = find_activation(activation);
-  conv.convolve_and_pool = find_convolve_and_pool();
+  conv.finish = find_finish(activation), conv.curve = find_curve(activation);
   return conv.finish ? NULL : "error this program has no such activation";
 }
 
@@ -280,9 +278,8 @@ static bool allocate_convolution(long seed) {
   layer->input_count = (size_t)(conv.in_channels * conv.height * conv.width);
   layer->weight_count = (size_t)(conv.out_channels * (taps + 1));
   int64_t plane = conv.pooled_rows * conv.pooled_columns;
-  if (conv.convolve_and_pool) finished = CHANNEL_BLOCK * plane;
   layer->output_count = (size_t)(padded_channels * plane);
-  layer->run = conv.convolve_and_pool ? run_convolve_and_pool : run_convolution;
+  layer->run = run_convolution;
   conv.packed = allocate_floats((size_t)(padded_channels * taps));
   conv.bias = allocate_floats((size_t)padded_channels);
   conv.sums = allocate_floats((size_t)(conv.blocks * conv.strip.size));

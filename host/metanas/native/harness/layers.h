@@ -4,7 +4,8 @@
  *   LANES              values of a vector register
  *   CHANNEL_BLOCK      output channels that lie side by side
  *   CLASSIFY_VECTORS   vectors of features that `classify` reads at once
- *   STRIP_FLOATS       sums to hold between `convolve` and `finish` */
+ *   STRIP_FLOATS       sums to hold between `convolve` and `finish`
+ *   SHORT_VECTORS      whether there are routines for VFP short vectors, see `vectors.h` */
 #ifndef METANAS_LAYERS_H
 #define METANAS_LAYERS_H
 #include "shim.h"
@@ -23,12 +24,6 @@ struct finish_kernel {
   tvm_kernel run;
 };
 
-/* For layers of one input channel and stride 1 that are pooled by 2. */
-struct convolve_and_pool_kernel {
-  int kernel;
-  tvm_kernel run;
-};
-
 struct activate_kernel {
   const char *activation;
   tvm_kernel run;
@@ -39,8 +34,6 @@ extern const struct convolve_kernel convolve_kernels[];
 extern const int convolve_kernel_count;
 extern const struct finish_kernel finish_kernels[];
 extern const int finish_kernel_count;
-extern const struct convolve_and_pool_kernel convolve_and_pool_kernels[];
-extern const int convolve_and_pool_kernel_count;
 extern const struct activate_kernel activate_kernels[];
 extern const int activate_kernel_count;
 extern const tvm_kernel classify_kernel;

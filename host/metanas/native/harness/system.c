@@ -10,7 +10,7 @@ static long call(long number, long a, long b, long c, long d, long e, long f) {
                    : "rcx", "r11", "memory");
   return number;
 }
-#define START "xor %ebp, %ebp\n and $-16, %rsp\n call begin\n"
+#define START "xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n"
 #elif defined __aarch64__
 enum { READ = 63, WRITE = 64, MAP = 222, UNMAP = 215, EXIT = 94, CLOCK = 113 };
 static long call(long number, long a, long b, long c, long d, long e, long f) {
@@ -23,7 +23,7 @@ static long call(long number, long a, long b, long c, long d, long e, long f) {
                    : "memory");
   return x0;
 }
-#define START "mov x29, #0\n bl begin\n"
+#define START "mov x29, #0\n mov x0, sp\n bl begin\n"
 #elif defined __arm__
 enum { READ = 3, WRITE = 4, MAP = 192, UNMAP = 91, EXIT = 248, CLOCK = 263 };
 static long call(long number, long a, long b, long c, long d, long e, long f) {
@@ -36,18 +36,36 @@ static long call(long number, long a, long b, long c, long d, long e, long f) {
                    : "memory");
   return r0;
 }
-#define START "mov fp, #0\n bic sp, sp, #7\n bl begin\n"
+#define START "mov fp, #0\n mov r0, sp\n bic sp, sp, #7\n bl begin\n"
 #else
 #error "no system calls for this processor"
 #endif
 
 int main(void);
 
-#if !__STDC_HOSTED__
-__asm__(".text\n.globl _start\n.type _start, %function\n_start:\n" START);
-#endif
+#if __STDC_HOSTED__
+#include <sys/auxv.h>
 
-__attribute__((used)) _Noreturn void begin(void) { system_exit(main()); }
+unsigned long system_capabilities(void) { return getauxval(AT_HWCAP); }
+#else
+__asm__(".text\n.globl _start\n.type _start, %function\n_start:\n" START);
+
+static const unsigned long *auxiliary;
+
+/* The stack holds the number of arguments, those and 0, the environment and 0, then pairs. */
+__attribute__((used)) _Noreturn void begin(const unsigned long *stack) {
+  auxiliary = stack + 1 + *stack + 1;
+  while (*auxiliary++) {}
+  system_exit(main());
+}
+
+unsigned long system_capabilities(void) {
+  enum { CAPABILITIES = 16 };
+  const unsigned long *pair = auxiliary;
+  while (*pair && *pair != CAPABILITIES) pair += 2;
+  return *pair ? pair[1] : 0;
+}
+#endif
 
 long system_read(int file, void *bytes, size_t size) {
   enum { INTERRUPTED = -4 };

@@ -18,6 +18,9 @@ void system_unmap(void *memory, size_t size);
 /* Reading of a clock that nothing sets or slews. */
 int64_t system_now_ns(void);
 
+/* What the processor has, as bits that the kernel's `hwcap.h` names; 0 where it does not say. */
+unsigned long system_capabilities(void);
+
 _Noreturn void system_exit(int status);
 
 /* By the compiler's own library. */
