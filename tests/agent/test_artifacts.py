@@ -13,7 +13,7 @@ from metanas_agent.artifacts import ArtifactStore
 from metanas_agent.errors import ArtifactError, StorageFullError
 from metanas_agent.state import StateFolder
 
-DATA = os.urandom(1000)
+DATA = os.urandom(999) + b"."
 
 
 def sha(data):

@@ -14,6 +14,7 @@ from boards.rootfs import BoardsUnavailableError
 _KERNEL = Path("/proc/sys/fs/binfmt_misc")
 _RULES = Path("/usr/lib/binfmt.d")
 _IN_USE = Path("/run/metanas-boards.lock")
+_SETTING_UP = Path("/run/metanas-boards-setup.lock")
 _MOUNTED_BY_US = "mounted"
 
 
@@ -29,12 +30,13 @@ def foreign_programs(*emulators: str) -> Iterator[None]:
         BoardsUnavailableError: an emulator is not installed, or the kernel does not let us.
     """
     with _IN_USE.open("a+") as in_use:
-        fcntl.flock(in_use, fcntl.LOCK_EX)
+        fcntl.flock(in_use, fcntl.LOCK_SH)
         try:
-            _mount(in_use)
-            for emulator in emulators:
-                _register(emulator)
-            fcntl.flock(in_use, fcntl.LOCK_SH)
+            with _SETTING_UP.open("a") as setting_up:
+                fcntl.flock(setting_up, fcntl.LOCK_EX)
+                _mount(in_use)
+                for emulator in emulators:
+                    _register(emulator)
             yield
         finally:
             with suppress(BlockingIOError):

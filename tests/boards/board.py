@@ -24,7 +24,7 @@ _SSH_LIMIT_S = 120.0
 
 # Runs in namespaces of its own, so every mount goes when the board goes. /run, /dev and /tmp are
 # lost at a reboot, everything else stays in the overlay's upper folder, which is the board's disk.
-# The lists of processors are empty: onnxruntime would look for Arm's details of them, and crash.
+# onnxruntime looks for Arm's details of the processors, and crashes where there are none.
 _BOOT = """
 set -e
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$DISK/upper,workdir=$DISK/work" "$DISK/root"
@@ -43,10 +43,13 @@ for node in "null 3" "zero 5" "full 7" "random 8" "urandom 9"; do
     mknod -m 666 "dev/${node% *}" c 1 "${node#* }"
 done
 mknod -m 666 dev/tty c 5 0
-for list in possible present; do mount --bind dev/null "sys/devices/system/cpu/$list"; done
+if [ -s "$PROCESSORS" ]; then mount --bind "$PROCESSORS" proc/cpuinfo; fi
 hostname "$NAME"
 exec chroot . /usr/sbin/sshd -D -e
 """
+
+_PARTS = {"arm1176": ("0xb76", "half thumb vfp"), "cortex-a72": ("0xd08", "fp asimd crc32")}
+"""Processor to Arm's number of it, and what it can."""
 
 
 class Board:
@@ -70,9 +73,11 @@ class Board:
         self._lower = root_filesystem(recipe)
         self._disk = folder / "disk"
         self._console = folder / "console"
+        self._processors = folder / "cpuinfo"
         self._process: subprocess.Popen[bytes] | None = None
         for part in ("upper", "work", "root"):
             (self._disk / part).mkdir(parents=True)
+        self._processors.write_text(_cpuinfo(recipe.cpu))
         _make_key(self.key_file)
         self.make_host_key()
         self.authorize(self.key_file.with_suffix(".pub"))
@@ -114,6 +119,7 @@ class Board:
                     "QEMU_CPU": self.recipe.cpu,
                     "LOWER": str(self._lower),
                     "DISK": str(self._disk),
+                    "PROCESSORS": str(self._processors),
                     "NAME": self.name,
                 },
                 stdin=subprocess.DEVNULL,
@@ -143,11 +149,25 @@ class Board:
         Raises:
             subprocess.CalledProcessError: it failed; `stderr` says why.
         """
+        return self._reach("ssh", f"{self.user}@{self.address}", shlex.join(command))
+
+    def put(self, *paths: Path) -> None:
+        """Copy files and folders into the home folder."""
+        self._reach("scp", "-r", *map(str, paths), f"{self.user}@{self.address}:")
+
+    def get(self, name: str, path: Path) -> None:
+        """Copy a file out of the home folder."""
+        self._reach("scp", f"{self.user}@{self.address}:{name}", str(path))
+
+    def metanas_agent(self, *arguments: str) -> str:
+        """What a command of the agent that pairing has put there prints; see `ssh`."""
+        return self.ssh("sh", "-c", f'exec python3 {STATE}/agent/*.pyz "$@"', "sh", *arguments)
+
+    def _reach(self, program: str, *arguments: str) -> str:
         return subprocess.run(
             [
-                *("ssh", "-F", "none", "-i", self.key_file, "-o", "BatchMode=yes"),
-                *("-o", f"UserKnownHostsFile={self.known_hosts}"),
-                *(f"{self.user}@{self.address}", shlex.join(command)),
+                *(program, "-F", "none", "-i", self.key_file, "-o", "BatchMode=yes"),
+                *("-o", f"UserKnownHostsFile={self.known_hosts}", *arguments),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -167,14 +187,14 @@ class Board:
         return set(map(Path, found.splitlines()))
 
     def processes(self) -> dict[int, list[str]]:
-        """Command lines of all its processes, by their ids on this machine."""
+        """Command lines of all its processes, without the emulator, by their ids here."""
         found = {}
         namespace = _pid_namespace(self._first_process())
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if _pid_namespace(int(folder.name)) == namespace:
                     words = (folder / "cmdline").read_text().split("\0")[:-1]
-                    found[int(folder.name)] = words[2:]  # without the emulator and the path
+                    found[int(folder.name)] = words[2:] if self.recipe.cpu else words
         return {pid: words for pid, words in found.items() if words}  # the dead have none
 
     def agent(self) -> int | None:
@@ -212,6 +232,18 @@ def running_board(name: str, recipe: Recipe, folder: Path) -> Iterator[Board]:
             yield board
         finally:
             board.cut_power()
+
+
+def _cpuinfo(cpu: str) -> str:
+    """What such a board's kernel says of its processors, nothing where it is this machine's."""
+    if not cpu:
+        return ""
+    part, features = _PARTS[cpu]
+    return "".join(
+        f"processor\t: {number}\nFeatures\t: {features}\nCPU implementer\t: 0x41\n"
+        f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: {part}\nCPU revision\t: 3\n\n"
+        for number in range(os.cpu_count() or 1)
+    )
 
 
 def _make_key(path: Path) -> None:

@@ -21,8 +21,7 @@ from pathlib import Path
 
 _SOURCE = Path(__file__)
 _SHOWN_LINES = 3
-_SUITE = "bookworm"
-_SUITE_PYTHON = (3, 11)
+_SHOWN_CHARACTERS = 200
 
 # qemu's user-mode emulation does not know the option by which a program chooses the interface for
 # multicast, so there would be no mDNS. A board has only one, which the kernel takes anyway.
@@ -54,7 +53,9 @@ class Recipe:
 
     Args:
         architecture: Debian's name of it, such as `armel`.
-        cpu: the processor that the emulator shall be, so also what sshd's sessions see.
+        cpu: the processor that the emulator shall be, so also what sshd's sessions see; nothing
+            where none is needed.
+        suite: of Debian.
         packages: Debian's, besides the minimal system.
         wheels: requirements for `pip`, with versions, of packages that have binary wheels.
         wheel_platform: tag of those wheels.
@@ -62,6 +63,7 @@ class Recipe:
 
     architecture: str
     cpu: str
+    suite: str = "bookworm"
     packages: tuple[str, ...] = ("python3", "openssh-server")
     wheels: tuple[str, ...] = ()
     wheel_platform: str = ""
@@ -88,7 +90,7 @@ def root_filesystem(recipe: Recipe) -> Path:
     """
     folder = boards_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    finished = folder / f"{recipe.architecture}-{recipe.key}"
+    finished = folder / f"{recipe.architecture}-{recipe.suite}-{recipe.key}"
     with _only_builder_of(finished):
         if not finished.exists():
             unfinished = finished.with_suffix(".part")
@@ -109,7 +111,7 @@ def _only_builder_of(finished: Path) -> Iterator[None]:
 def _build(recipe: Recipe, root: Path) -> None:
     _fetch(
         *("debootstrap", "--foreign", "--variant=minbase", f"--arch={recipe.architecture}"),
-        *(f"--include={','.join(recipe.packages)}", _SUITE, str(root)),
+        *(f"--include={','.join(recipe.packages)}", recipe.suite, str(root)),
         *filter(None, [os.environ.get("METANAS_DEBIAN_MIRROR")]),
     )
     archives = root / "var" / "cache" / "apt" / "archives"
@@ -121,12 +123,15 @@ def _build(recipe: Recipe, root: Path) -> None:
         if (root / name).is_symlink():
             (root / name).unlink()
             (root / name).mkdir()
+    (python,) = (root / "etc").glob("python3.*")
+    version = python.name.removeprefix("python")
     if recipe.wheels:
-        _install_wheels(recipe, root)
+        _install_wheels(recipe, root, version)
     _write_users(root / "etc")
     _write_server_settings(root / "etc" / "ssh", recipe.cpu)
-    (root / "etc" / "python3.11" / "sitecustomize.py").write_text(_MULTICAST)
-    if sys.version_info[:2] == _SUITE_PYTHON:
+    if recipe.cpu:
+        (python / "sitecustomize.py").write_text(_MULTICAST)
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         _write_byte_code(root)
 
 
@@ -135,7 +140,8 @@ def _fetch(*command: str) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        last_words = " / ".join(done.stdout.splitlines()[-_SHOWN_LINES:])
+        lines = done.stdout.splitlines()[-_SHOWN_LINES:]
+        last_words = " / ".join(line[:_SHOWN_CHARACTERS] for line in lines)
         raise BoardsUnavailableError(f"{command[0]} could not fetch packages: {last_words}")
 
 
@@ -152,12 +158,12 @@ def _unpack(package: Path, root: Path) -> None:
         raise BoardsUnavailableError(f"{package.name} is broken")
 
 
-def _install_wheels(recipe: Recipe, root: Path) -> None:
+def _install_wheels(recipe: Recipe, root: Path, python_version: str) -> None:
     _fetch(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
         *("--target", str(root / "usr" / "lib" / "python3" / "dist-packages")),
         *("--platform", recipe.wheel_platform, "--only-binary=:all:", "--implementation", "cp"),
-        *("--python-version", ".".join(map(str, _SUITE_PYTHON)), *recipe.wheels),
+        *("--python-version", python_version, *recipe.wheels),
     )
 
 
@@ -186,7 +192,7 @@ def _write_server_settings(folder: Path, cpu: str) -> None:
         "UseDNS no\n"
         "LoginGraceTime 120\n"
         "Subsystem sftp /usr/lib/openssh/sftp-server\n"
-        f"SetEnv QEMU_CPU={cpu}\n"
+        + (f"SetEnv QEMU_CPU={cpu}\n" if cpu else "")
     )
 
 

@@ -42,6 +42,8 @@ class BundleArchive:
         names = [entry.filename for entry in entries]
         if len(names) > _MOST_FILES or len(set(names)) < len(names) or MANIFEST not in names:
             raise self._broken(f"it has {len(names)} files, some twice, or no {MANIFEST}")
+        if len({entry.header_offset for entry in entries}) < len(entries):
+            raise self._broken("two of its files are the same bytes")  # newer zipfile only warns
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise self._broken("its files are larger than itself")
         for entry in entries:

@@ -100,6 +100,7 @@ def try_int8(
         speed_up=_speed_up(float32, int8),
         top1=float(same.mean()),
         throttled=sum(run.latency.verdict == "throttled" for run in (*float32, *int8)),
+        emulated=sum(run.latency.source == "emulated" for run in (*float32, *int8)),
         predicted=predicted,
         provenance=provenance(seed=settings.seed),
     )

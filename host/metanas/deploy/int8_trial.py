@@ -85,6 +85,7 @@ class Int8Trial:
         speed_up: latency of float32 divided by that of int8; the median.
         top1: share of the images on which both choose the same class.
         throttled: runs during which the device slowed itself down.
+        emulated: runs that an emulator timed, whose latency says nothing.
         most_loss: largest loss that is allowed.
         predicted: what an int8 table promised of the int8 file, None if there is none.
         provenance: of the file.
@@ -101,13 +102,14 @@ class Int8Trial:
     speed_up: Paired
     top1: float
     throttled: int
+    emulated: int = 0
     most_loss: float = MOST_LOSS
     predicted: Prediction | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
-        """Whether int8 is surely faster, surely loses no more than allowed, and nothing throttled.
+        """Whether int8 is surely faster and surely loses no more than allowed, by sound timings.
 
         Surely: with the whole 95% interval on the right side.
         """
@@ -131,6 +133,8 @@ class Int8Trial:
             )
         if self.throttled:
             reasons.append(f"{self.throttled} of {2 * self.tasks} runs were throttled")
+        if self.emulated:
+            reasons.append(f"an emulator timed {self.emulated} of {2 * self.tasks} runs")
         return tuple(reasons)
 
     def to_dict(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Asking:
         self, purpose: Purpose, layer: LayerSpec, error: MeasurementFailedError
     ) -> None:
         if purpose == "row":
-            reason = error.what.removeprefix(f"{layer.key}: ")[:_LONGEST_REASON]
+            reason = str(error).removeprefix(f"{layer.key}: ")[:_LONGEST_REASON]
             self.failures.setdefault(layer.key, []).append(reason)
             return
         failed = self._sentinel_failures
