@@ -20,7 +20,7 @@ class Networks(NamedTuple):
     Args:
         tested: to be predicted.
         line: that lines are fitted to.
-        covering: that together hold all layers of the tested ones.
+        covering: that together hold all layers of the tested ones; none, where not asked for.
     """
 
     tested: Genes
@@ -29,14 +29,15 @@ class Networks(NamedTuple):
 
 
 def choose_networks(
-    space: SearchSpace[Any], tested: int, line: int, rng: np.random.Generator
+    space: SearchSpace[Any], tested: int, line: int, rng: np.random.Generator, *, covered: bool
 ) -> Networks:
-    """Random networks, and others that cover their layers."""
+    """Random networks, and others that cover their layers, if they shall be covered."""
     drawn = np.empty((0, len(space.cardinalities)), np.int64)
     while len(drawn) < tested + line:
         drawn = _distinct(np.concatenate([drawn, space.sample(tested + line, rng)]))
     drawn = drawn[: tested + line]
-    return Networks(drawn[:tested], drawn[tested:], _cover(space, drawn, drawn[:tested], rng))
+    covering = _cover(space, drawn, drawn[:tested], rng) if covered else drawn[:0]
+    return Networks(drawn[:tested], drawn[tested:], covering)
 
 
 def covering_count(space: SearchSpace[Any], *, sample: int = 200_000) -> int:

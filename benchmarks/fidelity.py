@@ -10,10 +10,13 @@ Random networks of a space are timed, and predicted by
 - nodes of networks: per-layer times by the runtime's profiler, out of other networks that hold
   the layers, and one call;
 - least squares: `alone - call`, corrected by whole-network times of those other networks;
-- + line: `alone - call` and `between neighbours - call`, with the line of `metanas.profiling`
-  fitted to 20 other networks.
+- + correction: `alone - call` and `between neighbours - call`, corrected as `metanas.profiling`
+  does it, by 20 other random networks: by a line, or one with the parameters' bytes.
 
-All of it is timed in one shuffled run with a sentinel around every timing. Timings beside a
+`--clock processor` counts this process's own time, for machines that others use too: a network
+of milliseconds is seldom run without a break there. It does not undo that others fill the caches.
+With --without-covering the schemes that need hundreds of other networks are left out. All of it is
+timed in one shuffled run with a sentinel around every timing. Timings beside a
 sentinel that is off its median are made again; of the trusted ones the fastest is kept. `noise`
 compares two halves of the timings of the same networks: no scheme can be seen to be better.
 
@@ -33,7 +36,7 @@ import numpy as np
 
 from covering import choose_networks, names_of
 from fidelity_schemes import Results
-from fidelity_tasks import Clock
+from fidelity_tasks import CLOCKS, Clock
 from input_shape import input_shape
 from interleaved import Run, time_interleaved
 from metanas.profiling.fidelity import FEWEST_NETWORKS, additivity
@@ -46,9 +49,11 @@ def main() -> None:
     options = parse_options()
     space = make_space(options.space, input_shape=options.input, ways=5)
     rng = np.random.default_rng(options.seed)
-    networks = choose_networks(space, options.networks, options.line_networks, rng)
+    networks = choose_networks(
+        space, options.networks, options.line_networks, rng, covered=not options.without_covering
+    )
     budget = pinned(TimerSettings(budget_ms=options.budget_ms, seed=options.seed))
-    clock = Clock(space, budget)
+    clock = Clock(space, budget, options.clock)
     run = time_interleaved(
         clock.tasks(networks), clock.sentinel(), rounds=options.rounds, again=options.again, rng=rng
     )
@@ -61,7 +66,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--space", choices=SPACES, default="vgg9")
     parser.add_argument("--input", type=input_shape, default=(1, 28, 28), metavar="CxHxW")
     parser.add_argument("--networks", type=int, default=200, help="that are predicted")
-    parser.add_argument("--line-networks", type=int, default=20, help="that lines are fitted to")
+    parser.add_argument(
+        "--line-networks", type=int, default=20, help="that corrections are fitted to"
+    )
+    parser.add_argument(
+        "--without-covering", action="store_true", help="leave out what needs hundreds of networks"
+    )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget-ms", type=float, default=10.0, help="a layer and timing")
     parser.add_argument("--rounds", type=int, default=2, help="trusted timings wanted")
@@ -113,7 +124,7 @@ def as_text(report: dict[str, Any]) -> str:
         f"them never trusted; sentinel p10 {slow[0]:+.1%}, p90 {slow[2]:+.1%} off its median; "
         f"this process had {report['processor_share']:.0%} of its core",
         "",
-        f"{'':34}{'bias':>8}{'mean':>8}{'worst':>8}{'in 5%':>8}{'in 10%':>8}{'tau':>8}"
+        f"{'':38}{'bias':>8}{'mean':>8}{'worst':>8}{'in 5%':>8}{'in 10%':>8}{'tau':>8}"
         f"{'timings':>9}{'seconds':>9}",
     ]
     lines += [line(name, row) for name, row in report["schemes"].items()]
@@ -124,7 +135,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 def line(name: str, row: dict[str, float]) -> str:
     text = (
-        f"{name:34}{row['bias']:8.2%}{row['mean_error']:8.2%}{row['worst_error']:8.1%}"
+        f"{name:38}{row['bias']:8.2%}{row['mean_error']:8.2%}{row['worst_error']:8.1%}"
         f"{row['within_5']:8.1%}{row['within_10']:8.1%}{row['tau']:8.3f}"
     )
     return text + (f"{row['timings']:9}{row['seconds']:9.0f}" if "timings" in row else "")

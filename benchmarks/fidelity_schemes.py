@@ -47,34 +47,47 @@ class Results:
 
     def schemes(self) -> list[Scheme]:
         tested = self.networks.tested
-        line, covering = self._trusted(self.networks.line), self._trusted(self.networks.covering)
-        rows, cover = len(self.space.all_layers), covering_count(self.space)
+        rows = len(self.space.all_layers)
         alone_s, inside_s = self._seconds("alone", rows), self._seconds("inside", rows)
-        network_s = self._seconds("network", 1)
-        fitted = corrected(
-            self.space, covering, self.latencies(covering), self._own(self.alone_ms), self.call_ms
-        )
-        nodes_ms = self.call_ms + self._sums(tested, self._node_rows())
-        fitted_ms = self.call_ms + self._sums(tested, fitted)
         minus_call, between = "alone - call", "between neighbours - call"
         schemes = [
             Scheme("layers alone", self._sums(tested, self.alone_ms), rows, alone_s),
             Scheme(minus_call, self.minus_call(tested, self.alone_ms), rows + 1, alone_s),
             Scheme(between, self.minus_call(tested, self.inside_ms), rows + 1, inside_s),
-            Scheme("nodes of networks", nodes_ms, cover + 1, self._seconds("nodes", cover)),
-            Scheme("least squares", fitted_ms, rows + 1 + cover, alone_s + cover * network_s),
         ]
-        for scheme, times_ms in zip(schemes[1:3], (self.alone_ms, self.inside_ms), strict=True):
-            fit = calibrate(self.minus_call(line, times_ms), self.latencies(line)).calibration
-            schemes.append(
-                Scheme(
-                    f"{scheme.name} + line",
-                    fit.scale * scheme.predicted_ms + fit.offset_ms,
-                    scheme.timings + len(self.networks.line),
-                    scheme.seconds + len(self.networks.line) * network_s,
-                )
-            )
-        return schemes
+        plain = zip(schemes[1:3], (self.alone_ms, self.inside_ms), strict=True)
+        if len(self.networks.covering):
+            schemes += self._of_covering_networks(alone_s)
+        return [*schemes, *(self._with_correction(scheme, times_ms) for scheme, times_ms in plain)]
+
+    def _of_covering_networks(self, alone_s: float) -> list[Scheme]:
+        tested, covering = self.networks.tested, self._trusted(self.networks.covering)
+        rows, cover = len(self.space.all_layers), covering_count(self.space)
+        fitted = corrected(
+            self.space, covering, self.latencies(covering), self._own(self.alone_ms), self.call_ms
+        )
+        nodes_ms = self.call_ms + self._sums(tested, self._node_rows())
+        fitted_ms = self.call_ms + self._sums(tested, fitted)
+        fitted_s = alone_s + cover * self._seconds("network", 1)
+        return [
+            Scheme("nodes of networks", nodes_ms, cover + 1, self._seconds("nodes", cover)),
+            Scheme("least squares", fitted_ms, rows + 1 + cover, fitted_s),
+        ]
+
+    def _with_correction(self, scheme: Scheme, times_ms: Times) -> Scheme:
+        line, tested = self._trusted(self.networks.line), self.networks.tested
+        fit = calibrate(
+            self.minus_call(line, times_ms),
+            self.latencies(line),
+            size_bytes=self.space.size_bytes(line),
+        ).calibration
+        loading_ms = fit.ms_per_mb * self.space.size_bytes(tested) / 1e6
+        return Scheme(
+            f"{scheme.name} + correction",
+            fit.scale * scheme.predicted_ms + fit.offset_ms + loading_ms,
+            scheme.timings + len(self.networks.line),
+            scheme.seconds + len(self.networks.line) * self._seconds("network", 1),
+        )
 
     def noise(self) -> Additivity | None:
         """Two halves of the timings of the tested networks, where there are two trusted ones."""

@@ -1,18 +1,20 @@
 """Promised against measured latency of exported winners: how far may a table be trusted?
 
     metanas-profile --device local                      # then: metanas-profile calibrate NAME
-    python benchmarks/promised_measured.py NAME [--run RUN] [--winners 20] [--rounds 3]
+    python benchmarks/promised_measured.py NAME [--run RUN] [--winners 20] [--random 20]
 
 Winners are what a search would answer for one latency limit after the other: with --run, the Pareto
 front and the finalists of that run's search; else, for limits spread evenly (in ratio) over the
 space's latencies, the architecture with the most multiply-accumulates of 2,000 random ones that
-keep the limit, for want of a trained super-network. Each is exported as `metanas export` does it,
+keep the limit, for want of a trained super-network. They are of another draw than those that
+calibrate measures. Beside them stand random networks. Each is exported as `metanas export` does it,
 with random weights, which change no latency, and verified on the table's device as `metanas verify`
-does it, in rounds of random order. Of a winner's rounds counts the one with the most trusted
+does it, in rounds of random order. Of a network's rounds counts the one with the most trusted
 timing, and among those the one in which the device was nearest to the pace of its table.
 
 `error` is measured / predicted - 1; `at equal pace` divides it by how much slower the device was
-than when its table was made.
+than when its table was made; `plain sums` are what the table says without its calibration, at equal
+pace too.
 """
 
 from __future__ import annotations
@@ -30,33 +32,44 @@ import numpy as np
 
 from metanas.deploy import ModelCard, Network, Verification, adapted_from_file, export_onnx, verify
 from metanas.devices import open_device
-from metanas.profiling import LatencyTable, find_table, read_table, slowdown
+from metanas.profiling import LatencyTable, as_searched, find_table, read_table, slowdown
 from metanas.profiling.table import space_of, timer_of
 from metanas.runs import RunFolder, predict
-from metanas.spaces import SearchSpace
+from metanas.spaces import Genes, SearchSpace
 from metanas_agent.measurement import VERDICTS
 from metanas_agent.timer import TimerSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.random_networks import random_network
 
-SAMPLED = 2_000
 BUDGET_MS = 400
+
+DRAW = 1
+"""Tells this draw of networks from calibrate's, which has the seed alone."""
+
+ERRORS = {
+    "error": "as measured",
+    "error_at_equal_pace": "at equal pace",
+    "plain_error_at_equal_pace": "plain sums",
+}
 
 
 def main() -> None:
     options = parse_options()
     table = read_table(find_table(options.table))
     space = space_of(table)
-    winners = winners_of_run(options.run) if options.run else stand_ins(space, table, options)
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng([options.seed, DRAW])
+    winners = winners_of_run(options.run) if options.run else stand_ins(space, table, options, rng)
+    random = texts_of(space, space.sample(options.random, rng))
+    kinds = dict.fromkeys(random, "random") | dict.fromkeys(winners, "winner")
+    texts = list(kinds)
     settings = timer_of(table, TimerSettings(budget_ms=BUDGET_MS))
-    seen: dict[str, list[Verification]] = {text: [] for text in winners}
+    seen: dict[str, list[Verification]] = {text: [] for text in texts}
     with closing(open_device(options.device or table.header.device.name)) as device:
-        models = {text: exported(space, text) for text in winners}
+        models = {text: exported(space, text) for text in texts}
         for number in range(options.rounds):
-            for done, index in enumerate(rng.permutation(len(winners)), start=1):
-                text = winners[index]
+            for done, index in enumerate(rng.permutation(len(texts)), start=1):
+                text = texts[index]
                 check = verify(
                     device,
                     [adapted_from_file(models[text], count=3)],
@@ -66,10 +79,10 @@ def main() -> None:
                     pace=lambda: slowdown(device, table, settings),
                 )
                 seen[text].append(check)
-                print(f"\rround {number + 1}: {done}/{len(winners)}", end="", file=sys.stderr)
+                print(f"\rround {number + 1}: {done}/{len(texts)}", end="", file=sys.stderr)
     print(file=sys.stderr)
-    best = [min(checks, key=trust) for checks in seen.values()]
-    report = report_of(table, best)
+    best = {text: min(checks, key=trust) for text, checks in seen.items()}
+    report = report_of(table, best, kinds)
     print(json.dumps(report, indent=2) if options.json else as_text(report))
 
 
@@ -79,6 +92,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--device", help="the table's own if not given")
     parser.add_argument("--run", type=Path, help="run folder with a search's winners")
     parser.add_argument("--winners", type=int, default=20)
+    parser.add_argument("--random", type=int, default=20, help="random networks beside them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -93,19 +107,16 @@ def winners_of_run(path: Path) -> list[str]:
 
 
 def stand_ins(
-    space: SearchSpace[Any], table: LatencyTable, options: argparse.Namespace
+    space: SearchSpace[Any],
+    table: LatencyTable,
+    options: argparse.Namespace,
+    rng: np.random.Generator,
 ) -> list[str]:
-    """For each limit, the most multiply-accumulates within it; each architecture once."""
-    genes = space.sample(SAMPLED, np.random.default_rng(options.seed))
-    latencies_ms, macs = table.latency_ms(space, genes), space.macs(genes)
-    least_ms, most_ms = np.quantile(latencies_ms, (0.01, 1.0))
-    found = []
-    for limit_ms in np.geomspace(least_ms, most_ms, options.winners):
-        within = np.flatnonzero(latencies_ms <= limit_ms)
-        fresh = np.array([index for index in within if index not in found])
-        if len(fresh):
-            found.append(fresh[macs[fresh].argmax()])
-    return [str(space.from_genes(genes[index])) for index in found]
+    return texts_of(space, as_searched(table, space, options.winners, rng))
+
+
+def texts_of(space: SearchSpace[Any], genes: Genes) -> list[str]:
+    return [str(space.from_genes(row)) for row in genes]
 
 
 def exported(space: SearchSpace[Any], text: str) -> bytes:
@@ -125,11 +136,17 @@ def trust(check: Verification) -> tuple[int, float]:
     return VERDICTS.index(check.measured.verdict), abs(math.log(check.slowdown or 1))
 
 
-def report_of(table: LatencyTable, checks: list[Verification]) -> dict[str, Any]:
+def report_of(
+    table: LatencyTable, best: dict[str, Verification], kinds: dict[str, str]
+) -> dict[str, Any]:
     """Everything as plain values."""
+    space = space_of(table)
+    genes = space.encode([space.parse(text) for text in best])
+    plain_ms = table.uncalibrated.latency_ms(space, genes)
     rows: list[dict[str, Any]] = [
         {
-            "architecture": check.network.architecture,
+            "architecture": text,
+            "kind": kinds[text],
             "predicted_ms": check.predicted.latency_ms if check.predicted else math.nan,
             "measured_ms": check.measured.median_ms,
             "slowdown": check.slowdown,
@@ -137,15 +154,23 @@ def report_of(table: LatencyTable, checks: list[Verification]) -> dict[str, Any]
             "outputs_pass": check.outputs_pass,
             "error": (check.ratio or math.nan) - 1,
             "error_at_equal_pace": (check.ratio or math.nan) / (check.slowdown or 1) - 1,
+            "plain_error_at_equal_pace": check.measured.median_ms / sum_ms / (check.slowdown or 1)
+            - 1,
         }
-        for check in checks
+        for (text, check), sum_ms in zip(best.items(), plain_ms, strict=True)
     ]
     return {
         "device": table.header.device.name,
-        "calibrated": table.header.calibration is not None,
-        "winners": len(rows),
+        "calibration": table.header.calibration.formula if table.header.calibration else "none",
         "outputs_pass": sum(row["outputs_pass"] for row in rows),
-        **{name: summary([row[name] for row in rows]) for name in ("error", "error_at_equal_pace")},
+        "kinds": {
+            kind: {
+                "networks": len(own),
+                **{name: summary([row[name] for row in own]) for name in ERRORS},
+            }
+            for kind in ("winner", "random")
+            if (own := [row for row in rows if row["kind"] == kind])
+        },
         "rows": rows,
     }
 
@@ -170,18 +195,20 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{row['predicted_ms']:10.4f} {row['measured_ms']:10.4f} {row['error']:+8.1%} "
             f"{row['slowdown'] or 1:6.2f} {row['error_at_equal_pace']:+8.1%}  "
-            f"{row['verdict']:9} {row['architecture']}"
+            f"{row['kind']:6} {row['verdict']:9} {row['architecture']}"
         )
-    state = "calibrated" if report["calibrated"] else "not calibrated"
-    yield f"{report['winners']} winners on {report['device']}, table {state}; outputs pass: " + str(
-        report["outputs_pass"]
+    yield (
+        f"{len(report['rows'])} networks on {report['device']}, outputs pass: "
+        f"{report['outputs_pass']}; calibration: {report['calibration']}"
     )
-    for name, label in (("error", "as measured"), ("error_at_equal_pace", "at equal pace")):
-        found = report[name]
-        yield (
-            f"{label:14} median {found['median']:.1%}, worst {found['worst']:.1%}, "
-            f"within 10%: {found['within_10']:.0%}, bias {found['bias']:+.1%}"
-        )
+    for kind, found in report["kinds"].items():
+        for name, label in ERRORS.items():
+            errors = found[name]
+            yield (
+                f"{found['networks']:3} {kind:6} {label:13} median {errors['median']:.1%}, "
+                f"worst {errors['worst']:.1%}, within 10%: {errors['within_10']:.0%}, "
+                f"bias {errors['bias']:+.1%}"
+            )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from support.sweeping_host import Layers
 
 ROWS = 60
 NETWORKS = 6
-ROUNDS = 2  # of a calibration
+ROUNDS = 3  # of a calibration
 SPACE = VGG9Space(input_shape=(1, 2, 2), ways=5, global_expansion=False, adaptive_depth=False)
 QUICK = TimerSettings(budget_ms=1.0, min_samples=6, interval=0.2, sample_ms=0.01)
 

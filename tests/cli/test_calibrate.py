@@ -46,6 +46,8 @@ def test_a_correction_is_written_with_where_it_comes_from(run, path):
     found = json.loads(out)
     assert found["calibration"]["made"] == table.header.calibration.made
     assert found["throttled"] == 0
+    assert list(found["kinds"]) == ["random", "chosen"]
+    assert found["kinds"]["chosen"]["after"].keys() == found["after"].keys()
     assert "# made.seed = 3" in path.read_text().splitlines()
     assert list(path.parent.glob("*.jsonl")) == []
 
@@ -61,6 +63,17 @@ def test_fresh_starts_over_from_a_journal_that_is_refused(run, path):
     assert code == 0, err
     assert "5 networks" in err
     assert not journal.exists()
+
+
+def test_random_and_chosen_networks_are_shown_by_themselves(run, path):
+    code, _, err = run("calibrate", path, "--networks", 6)
+    assert code == 0, err
+    names = ("sums", "random", "chosen", "calibrated")
+    shown = [line.split()[0] for line in err.splitlines() if line.strip().startswith(names)]
+    assert shown == ["sums", "random", "chosen", "calibrated", "random", "chosen"]
+    formula = read_table(path).header.calibration.formula
+    assert f"{formula}, from 6 networks" in err
+    assert formula in run("show", path)[2]
 
 
 def test_a_table_that_a_sweep_is_at_work_on_is_left_alone(run, path):

@@ -30,7 +30,11 @@ def calibrate(
         str, typer.Option(help="Where to measure; the table's own device if not given.")
     ] = "",
     networks: Annotated[
-        int, typer.Option(min=FEWEST_NETWORKS, help="Random networks to measure.")
+        int,
+        typer.Option(
+            min=FEWEST_NETWORKS,
+            help="Networks to measure: half random, half such as a search would choose.",
+        ),
     ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of their choice, weights and order.")] = 0,
     fresh: Annotated[
@@ -67,13 +71,17 @@ def _show(report: CalibrationReport) -> None:
     line = report.calibration
     listing = Table("", "bias", "mean", "worst", "within 5%", "within 10%", "tau", box=None)
     listing.add_row("sums", *_cells(report.before))
+    for kind, found in report.kinds.items():
+        listing.add_row(f"  {kind}", *_cells(found.before))
     listing.add_row("calibrated", *_cells(report.after))
+    for kind, found in report.kinds.items():
+        listing.add_row(f"  {kind}", *_cells(found.after))
     console.print(listing)
     if report.throttled:
         say(f"{report.throttled} more networks are left out: the device was throttled")
     say(
-        f"latency = {line.scale:g} x sum {line.offset_ms:+g} ms, from {line.networks} networks; "
-        "calibrated errors are of networks that the line was not fitted to"
+        f"{line.formula}, from {line.networks} networks: random ones, and chosen ones as a search "
+        "would; calibrated errors are of networks that it was not fitted to"
     )
 
 

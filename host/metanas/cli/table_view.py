@@ -95,7 +95,7 @@ def _facts(table: LatencyTable) -> Iterator[tuple[str, str]]:
     if calibration := header.calibration:
         yield (
             "calibration",
-            f"{calibration.scale:.3f} * sum {calibration.offset_ms:+.4g} ms, from "
+            f"{calibration.formula}, from "
             f"{calibration.networks} networks: mean error {calibration.mean_error:.1%}",
         )
     if sentinel := header.sentinel:

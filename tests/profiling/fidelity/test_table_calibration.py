@@ -25,6 +25,7 @@ from metanas.profiling import (
     write_table,
 )
 from metanas.profiling.fidelity import networks_journal
+from metanas.profiling.fidelity.table_calibration import ROUNDS
 from metanas.profiling.table import timer_of
 from metanas.profiling.timings import exclusive, journal_path
 from metanas.spaces import VGG9Space
@@ -83,7 +84,7 @@ def test_calibrates_with_networks_that_run_here(local, measured, path):
     assert report.calibration.made["seed"] == 1
     assert {"command", "version", "made"} < report.calibration.made.keys()
     assert found.uncalibrated == measured
-    assert seen[-1][0] == seen[-1][1] >= 2 * NETWORKS
+    assert seen[-1][0] == seen[-1][1] >= ROUNDS * NETWORKS
     assert list(path.parent.iterdir()) == [path]
     assert report.throttled == 0
     assert report.before.worst_error < 5  # of the same order: the same units, and no layer lost
@@ -196,7 +197,7 @@ def test_a_killed_run_goes_on_and_a_fresh_one_starts_over(network_device, board_
         if done == 7:
             raise KeyboardInterrupt
 
-    for fresh, count in ((False, 2 * NETWORKS - 7), (True, 2 * NETWORKS)):
+    for fresh, count in ((False, ROUNDS * NETWORKS - 7), (True, ROUNDS * NETWORKS)):
         with pytest.raises(KeyboardInterrupt):
             calibrate_table(network_device(), path, networks=NETWORKS, on_progress=fails_after)
         board = network_device()
@@ -235,7 +236,7 @@ def test_rows_that_were_written_meanwhile_are_kept(network_device, board_table, 
     with pytest.raises(TableMismatchError, match="another command"):
         calibrate_table(network_device(), path, networks=NETWORKS, on_progress=write)
     assert read_table(path) == newer
-    assert len(networks_journal(path).read_text().splitlines()) > 2 * NETWORKS
+    assert len(networks_journal(path).read_text().splitlines()) > ROUNDS * NETWORKS
 
 
 def test_the_pace_is_that_of_the_tables_own_sentinel(

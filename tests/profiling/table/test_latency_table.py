@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metanas.errors import MissingRowsError, TableMismatchError
-from metanas.profiling import CALL
+from metanas.profiling import CALL, Calibration, LatencyTable
 from metanas.spaces import VGG9Space
 from metanas_agent.layers import EmptyLayer
 from metanas_agent.timer import TimerSettings
@@ -72,6 +72,26 @@ def test_costs_are_aligned_to_the_space(measured, space):
     cheapest = space.encode([space.cheapest(costs_ms)])
     others = measured.latency_ms(space, space.sample(500, np.random.default_rng(1)))
     assert measured.latency_ms(space, cheapest)[0] <= others.min()
+
+
+def test_parameters_may_cost_time(measured, space):
+    calibration = Calibration(2.0, 0.5, 20, 0.01, 0.02, ms_per_mb=3.0)
+    table = LatencyTable(
+        dataclasses.replace(measured.header, calibration=calibration), measured.rows
+    )
+    genes = space.sample(5, np.random.default_rng(1))
+    loading_ms = 3.0 * space.size_bytes(genes) / 1e6
+    expected_ms = 2 * measured.latency_ms(space, genes) + 0.5 + loading_ms
+    assert table.latency_ms(space, genes) == pytest.approx(expected_ms)
+    layer_sums_ms = [
+        table.call_ms + sum(map(table.layer_ms, space.layers(space.from_genes(row))))
+        for row in genes
+    ]
+    assert layer_sums_ms == pytest.approx(expected_ms)
+    costs_ms = table.call_ms + space.sum_over_layers(genes, table.costs_ms(space))
+    assert costs_ms == pytest.approx(expected_ms)
+    assert (table.interval_ms(space, genes).low_ms < expected_ms).all()
+    assert table.uncalibrated == measured
 
 
 def test_changing_the_costs_does_not_change_the_table(measured, space):

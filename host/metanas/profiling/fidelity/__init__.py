@@ -1,12 +1,13 @@
 """How far a table can be trusted: whole networks and the device's pace, beside what it says."""
 
+from metanas.profiling.fidelity.additivity import Additivity, additivity
 from metanas.profiling.fidelity.calibration import (
     FEWEST_NETWORKS,
-    Additivity,
     CalibrationReport,
-    additivity,
+    Improvement,
     calibrate,
 )
+from metanas.profiling.fidelity.choice import as_searched
 from metanas.profiling.fidelity.comparison import compare_networks
 from metanas.profiling.fidelity.network_file import network_model
 from metanas.profiling.fidelity.network_timings import NetworkTiming
@@ -18,8 +19,10 @@ __all__ = [
     "FEWEST_NETWORKS",
     "Additivity",
     "CalibrationReport",
+    "Improvement",
     "NetworkTiming",
     "additivity",
+    "as_searched",
     "calibrate",
     "calibrate_table",
     "compare_networks",

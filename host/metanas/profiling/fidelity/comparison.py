@@ -10,10 +10,10 @@ import numpy as np
 
 from metanas.devices.device import DeviceDescription
 from metanas.errors import CalibrationError, TableMismatchError
-from metanas.profiling.fidelity.calibration import Times
+from metanas.profiling.fidelity.additivity import Times
 from metanas.profiling.fidelity.network_timings import NetworkTiming
 from metanas.profiling.table import LatencyTable, Scalar
-from metanas.spaces import SearchSpace
+from metanas.spaces import Genes, SearchSpace
 from metanas_agent.measurement import Measurement
 
 
@@ -23,11 +23,13 @@ class Compared:
 
     Args:
         timings: of whole networks.
+        genes: (networks, genes).
         predicted_ms: the table's plain sums, (networks,).
         measured_ms: their latency at the pace of the table, (networks,).
     """
 
     timings: tuple[NetworkTiming, ...]
+    genes: Genes
     predicted_ms: Times
     measured_ms: Times
 
@@ -44,7 +46,7 @@ def compare_networks(
         MissingRowsError: the table lacks layers of a network.
         CalibrationError: every timing was throttled.
     """
-    usable = tuple(timing for timing in timings if timing.latency.verdict != "throttled")
+    usable = tuple(timing for timing in timings if timing.is_usable)
     if not usable:
         raise CalibrationError(
             f"{len(timings)} networks were timed, all of them while the device was throttled",
@@ -55,7 +57,7 @@ def compare_networks(
     measured_ms = np.array([timing.latency.median_ms for timing in usable])
     if sentinel and sentinel.median_ms:
         measured_ms *= [sentinel.median_ms / timing.sentinel_ms for timing in usable]
-    return Compared(usable, table.uncalibrated.latency_ms(space, genes), measured_ms)
+    return Compared(usable, genes, table.uncalibrated.latency_ms(space, genes), measured_ms)
 
 
 def check_same_device(table: LatencyTable, device: DeviceDescription) -> None:

@@ -24,6 +24,8 @@ def network_model(space: SearchSpace[A], architecture: A, *, seed: int) -> bytes
     """
     from metanas_agent.runtimes import onnx_graph  # noqa: PLC0415 - onnx is slow
 
-    model = onnx_graph.network_model(space.layers(architecture), np.random.default_rng(seed))
+    model = onnx_graph.network_model(
+        space.layers(architecture), np.random.default_rng(seed), space.reads(architecture)
+    )
     data: bytes = model.SerializeToString()
     return data

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metanas.profiling.timings import Candidate, Journal, Timing, best, candidates, judged
+from metanas.profiling.timings import Candidate, Journal, Timing, candidates, judged
 from metanas_agent.measurement import Measurement
 
 
@@ -18,13 +18,18 @@ class NetworkTiming:
 
     Args:
         architecture: its text, which its space parses.
-        latency: the best timing; its key is the architecture's text too.
+        latency: the timing that stands for it; its key is the architecture's text too.
         sentinel_ms: mean of the sentinel's times right before and after that timing.
     """
 
     architecture: str
     latency: Measurement
     sentinel_ms: float
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the device was not throttled."""
+        return self.latency.verdict != "throttled"
 
 
 class NetworkTimings:
@@ -71,13 +76,23 @@ class NetworkTimings:
         everything = candidates(self._timings)
         return {text: everything[text] for text in self._texts if text in everything}
 
-    def best(self) -> dict[str, NetworkTiming]:
-        """The timing to keep of each network."""
+    def typical(self) -> dict[str, NetworkTiming]:
+        """Of each network the middle one, at equal pace, of its most trusted timings.
+
+        Not the fastest, as of a row: a network is promised to take what it usually takes.
+        """
         around = _sentinel_around(self._timings)
-        return {
-            text: NetworkTiming(text, judged(choices), around[id(best(choices))])
-            for text, choices in self.found().items()
-        }
+
+        def at_equal_pace(choice: Candidate) -> float:
+            return choice.row.median_ms / around[id(choice.row)]
+
+        def typical(text: str, choices: Sequence[Candidate]) -> NetworkTiming:
+            level = min(choice.level for choice in choices)
+            trusted = [choice for choice in choices if choice.level == level]
+            middle = sorted(trusted, key=at_equal_pace)[(len(trusted) - 1) // 2]
+            return NetworkTiming(text, judged(choices, middle), around[id(middle.row)])
+
+        return {text: typical(text, choices) for text, choices in self.found().items()}
 
 
 def _is_throttled(timing: Timing) -> bool:

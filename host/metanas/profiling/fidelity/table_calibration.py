@@ -1,14 +1,14 @@
 """Calibrating a table's file: measure whole networks of its space, and write what they say.
 
 hold the table, as a sweep does, and the journal of its networks
-time random networks, compare them with the table's sums, fit the line
-write the line into the table, unless the table has changed meanwhile; remove the journal
+time random networks and such as a search would choose, compare them with the table's sums, fit
+write the correction into the table, unless the table has changed meanwhile; remove the journal
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from metanas.devices.device import Device
 from metanas.errors import CalibrationError, TableMismatchError
 from metanas.profiling.fidelity.calibration import FEWEST_NETWORKS, CalibrationReport, calibrate
+from metanas.profiling.fidelity.choice import as_searched
 from metanas.profiling.fidelity.comparison import (
     check_same_device,
     check_same_rows,
@@ -31,6 +32,9 @@ from metanas.provenance import provenance
 from metanas.spaces import SearchSpace
 from metanas_agent.layers import parse_layer
 
+ROUNDS = 3
+"""Timings of each network: of fewer, none is the middle one."""
+
 
 def calibrate_table(
     device: Device,
@@ -41,9 +45,12 @@ def calibrate_table(
     fresh: bool = False,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> CalibrationReport:
-    """Measure random networks of a table's space, and write a correction into the table.
+    """Measure networks of a table's space, and write a correction into the table.
 
-    The rows stay as they are. A killed run goes on from its journal beside the table.
+    Half of them are random, half what a search would choose by this table: it may prefer what the
+    table underestimates, and goes to the smallest and the largest networks, where random ones are
+    rare. Each is timed three times, and the middle timing counts, as it does when a winner is
+    verified. The rows stay as they are. A killed run goes on from its journal beside the table.
 
     Args:
         device: that the table is of.
@@ -68,14 +75,18 @@ def calibrate_table(
         table = read_table(path)
         space, description, sentinel = space_of(table), device.describe(), table.header.sentinel
         check_same_device(table, description)
-        genes = space.sample(networks, np.random.default_rng(seed))
-        table.latency_ms(space, genes)  # missing rows are found before anything is timed
+        rng = np.random.default_rng(seed)
+        random = space.sample(networks - networks // 2, rng)
+        table.latency_ms(space, random)  # missing rows are found before anything is timed
+        chosen = as_searched(table.uncalibrated, space, networks // 2, rng)
+        kinds = [*["random"] * len(random), *["chosen"] * len(chosen)]
         timings = measure_networks(
             device,
             space,
-            genes,
+            np.concatenate([random, chosen]),
             timer_of(table),
             journal,
+            rounds=ROUNDS,
             seed=seed,
             sentinel=parse_layer(sentinel.key) if sentinel else None,
             fresh=fresh,
@@ -84,7 +95,7 @@ def calibrate_table(
             on_progress=on_progress,
         )
         try:
-            report = _report(table, space, timings)
+            report = _report(table, space, timings, kinds)
         except CalibrationError:  # with these timings, it would end so again
             journal.unlink(missing_ok=True)
             raise
@@ -105,7 +116,10 @@ def networks_journal(table: Path) -> Path:
 
 
 def _report(
-    table: LatencyTable, space: SearchSpace[Any], timings: tuple[NetworkTiming, ...]
+    table: LatencyTable,
+    space: SearchSpace[Any],
+    timings: tuple[NetworkTiming, ...],
+    kinds: Sequence[str],
 ) -> CalibrationReport:
     compared = compare_networks(table, space, timings)
     throttled = len(timings) - len(compared.timings)
@@ -118,6 +132,8 @@ def _report(
     report = calibrate(
         compared.predicted_ms,
         compared.measured_ms,
+        size_bytes=space.size_bytes(compared.genes),
+        kinds=[kind for kind, timing in zip(kinds, timings, strict=True) if timing.is_usable],
         cheapest_ms=_cheapest_ms(table.uncalibrated, space),
     )
     return replace(report, throttled=throttled)

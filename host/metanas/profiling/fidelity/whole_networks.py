@@ -3,7 +3,7 @@
 hold the journal, which has the timings so far (a killed run goes on from here)
 for each round, then while doubtful networks may be timed again, as in a sweep:
     time: sentinel, a window of networks in random order, sentinel
-keep the best timing of each network
+keep the middle timing of each network
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def measure_networks(
     """Time whole networks with random weights, each in rounds far apart in a random order.
 
     A timing made while a sentinel layer was off its median, a noisy or a throttled one, and those
-    of one network that differ, are made again a few times, as many as in a sweep; the fastest of
-    the most trusted is kept. A throttled device is left to cool before. A network that fails is
-    tried once more behind the rest: its process may have been killed.
+    of one network that differ, are made again a few times, as many as in a sweep; of the most
+    trusted the middle one is kept, at equal pace of the device. A throttled device is left to cool
+    before. A network that fails is tried once more behind the rest: its process may have been
+    killed.
 
     The journal stays: run again with it, networks that it holds are not timed again, unless they
     were throttled. So a killed run goes on, and a set of networks can be extended. One in which no
@@ -102,5 +103,5 @@ def measure_networks(
         finally:
             if {timing.purpose for timing in journal.timings} == {"sentinel"}:
                 journal.remove()
-        best = timings.best()
-    return tuple(best[str(architecture)] for architecture in architectures)
+        typical = timings.typical()
+    return tuple(typical[str(architecture)] for architecture in architectures)

@@ -12,7 +12,7 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A line from a table's sums to the latency of whole networks, and how sure it is.
+    """What turns a table's sums into the latency of whole networks, and how sure it is.
 
     Args:
         scale: factor.
@@ -20,6 +20,7 @@ class Calibration:
         networks: how many whole networks it was fitted to.
         mean_error: mean relative error of the calibrated predictions, cross-validated.
         worst_error: the largest of them; bounds of predictions are at least so wide.
+        ms_per_mb: added for each MB (of 10^6 bytes) of a network's parameters.
         made: command, version, seed, machine and time; empty where they are not known.
     """
 
@@ -28,7 +29,14 @@ class Calibration:
     networks: int
     mean_error: float
     worst_error: float
+    ms_per_mb: float = 0.0
     made: dict[str, str | int] = field(default_factory=dict)
+
+    @property
+    def formula(self) -> str:
+        """The correction as a person reads it."""
+        text = f"latency = {self.scale:g} x sum {self.offset_ms:+g} ms"
+        return f"{text} {self.ms_per_mb:+g} ms a MB of parameters" if self.ms_per_mb else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ while a network pays it once. So the table also holds an empty graph, and a netw
 
     empty + sum over its layers of max(layer - empty, 0)
 
-A table that was calibrated with whole networks carries a line, `scale × sum + offset_ms`, and its
-predictions are calibrated; `uncalibrated` is the table without it.
+A table that was calibrated with whole networks carries a correction, `scale × sum + offset_ms +
+ms_per_mb × MB of parameters`, and its predictions are calibrated; `uncalibrated` is the table
+without it.
 """
 
 from __future__ import annotations
@@ -127,12 +128,13 @@ class LatencyTable:
         return self._scale * self.row(CALL).median_ms + self._offset_ms
 
     def layer_ms(self, layer: LayerSpec) -> float:
-        """What a layer adds to a network: its median without the call of the runtime, scaled.
+        """What a layer adds to a network: its median without the call of the runtime, calibrated.
 
         Raises:
             MissingRowsError: the table has no row of it, or none of the call.
         """
-        return self._scale * max(self.row(layer).median_ms - self.row(CALL).median_ms, 0.0)
+        own_ms = max(self.row(layer).median_ms - self.row(CALL).median_ms, 0.0)
+        return self._scale * own_ms + self._ms_per_byte * layer.size_bytes
 
     def latency_ms(self, space: SearchSpace[Any], genes: Genes) -> NDArray[np.float64]:
         """Predicted latency of many architectures, shape (architectures,).
@@ -167,7 +169,7 @@ class LatencyTable:
         """
         if missing := self.missing(space.all_layers):
             raise self._missing(missing)
-        return self._scale * self._align(space).median_ms
+        return self._align(space).median_ms.copy()
 
     def missing(self, layers: Sequence[LayerSpec]) -> list[str]:
         """Keys among these layers, and the call's, that have no row that can be used."""
@@ -175,10 +177,10 @@ class LatencyTable:
 
     def _predict(self, space: SearchSpace[Any], genes: Genes, which: str) -> NDArray[np.float64]:
         call_ms: float = getattr(self.row(CALL), which)
-        sums_ms = call_ms + space.sum_over_layers(genes, getattr(self._align(space), which))
+        sums_ms = space.sum_over_layers(genes, getattr(self._align(space), which))
         if np.isnan(sums_ms).any():
             raise self._missing_of(space, genes)
-        return np.maximum(self._scale * sums_ms + self._offset_ms, 0.0)
+        return np.maximum(self._scale * call_ms + self._offset_ms + sums_ms, 0.0)
 
     @property
     def _scale(self) -> float:
@@ -188,15 +190,21 @@ class LatencyTable:
     def _offset_ms(self) -> float:
         return self.header.calibration.offset_ms if self.header.calibration else 0.0
 
+    @property
+    def _ms_per_byte(self) -> float:
+        return self.header.calibration.ms_per_mb / 1e6 if self.header.calibration else 0.0
+
     def _align(self, space: SearchSpace[Any]) -> _Columns:
-        """Each layer's own time, aligned to `space.all_layers` once."""
+        """What each layer adds, calibrated, aligned to `space.all_layers` once."""
         if space not in self._columns:
             call = self.row(CALL)
             rows = [self._usable(key) for key in _keys(space.all_layers)]
+            size_bytes = np.array([layer.size_bytes for layer in space.all_layers])
 
             def own_ms(which: str, call_ms: float) -> NDArray[np.float64]:
                 times = np.array([getattr(row, which) if row else np.nan for row in rows])
-                return np.maximum(times - call_ms, 0.0)
+                own = np.maximum(times - call_ms, 0.0)
+                return self._scale * own + self._ms_per_byte * size_bytes
 
             self._columns[space] = _Columns(
                 median_ms=own_ms("median_ms", call.median_ms),

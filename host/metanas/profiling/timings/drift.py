@@ -77,9 +77,14 @@ def best(choices: Sequence[Candidate]) -> Measurement:
     return min(choices, key=lambda choice: choice.rank).row
 
 
-def judged(choices: Sequence[Candidate]) -> Measurement:
-    """The timing to keep; noisy, with a reason, where only the other timings show that it is."""
-    kept = min(choices, key=lambda choice: choice.rank)
+def judged(choices: Sequence[Candidate], kept: Candidate | None = None) -> Measurement:
+    """The timing to keep; noisy, with a reason, where only the other timings show that it is.
+
+    Args:
+        choices: all timings of a row.
+        kept: the one of them to keep; the best if not given.
+    """
+    kept = kept or min(choices, key=lambda choice: choice.rank)
     doubt = ""
     if kept.drifted:
         doubt = "the sentinel was throttled or off its median around it"
