@@ -2,8 +2,9 @@
 
     python benchmarks/export_many.py [--networks 500] [--seed 0] [--workers 1] [--json]
 
-A network is a random architecture of one of the spaces, with random weights and the batch-norm
-statistics of random images. Image size, down-sampling, pooling, opset and batch are drawn too.
+A network is a random architecture of one of the spaces in turn, with random weights and the
+batch-norm statistics of random images. Image size, opset and batch are drawn too, and down-sampling
+and pooling where the space lets one choose.
 `difference` is the largest one of any logit of 16 fresh images from torch's, as a share of the
 range of the network's logits. One that fails is named with what is needed to make it again.
 """

@@ -8,10 +8,13 @@ from metanas_agent.errors import InvalidLayerError
 from metanas_agent.layers import (
     ACTIVATIONS,
     DTYPES,
+    OPERATIONS,
     AddLayer,
+    ConcatLayer,
     ConvLayer,
     EmptyLayer,
     HeadLayer,
+    OperationLayer,
     dtypes_of,
     parse_layer,
 )
@@ -50,8 +53,31 @@ heads = st.integers(1, 64).flatmap(
         dtype=dtypes,
     )
 )
+operations = st.one_of(
+    sizes.flatmap(
+        lambda channels: st.builds(
+            OperationLayer,
+            st.just(channels),
+            sizes,
+            sizes,
+            out_channels=st.just(channels),
+            operation=st.sampled_from(sorted(set(OPERATIONS) - {"halves1x1"})),
+            stride=st.integers(1, 2),
+        )
+    ),
+    st.builds(
+        OperationLayer,
+        sizes,
+        sizes,
+        sizes,
+        out_channels=st.integers(2, 4096),
+        operation=st.just("halves1x1"),
+        stride=st.just(2),
+    ),
+)
+concats = st.builds(ConcatLayer, sizes, sizes, sizes, maps=st.integers(2, 16))
 empties = st.builds(EmptyLayer, sizes, sizes, sizes)
-layers = convs | adds | heads | empties
+layers = convs | adds | heads | operations | concats | empties
 
 
 @given(layers)
@@ -107,6 +133,15 @@ def test_an_edited_key_is_another_layer_or_refused(layer, data):
         "head/64x2x2/n3/w5/float32",  # pools 2x2 to 3x3
         "head/64x2x2/n1/w0/float32",
         "empty/1x1",
+        "operation/28x7x7/c28/conv7x7/s1/float32",
+        "operation/28x7x7/c28/skip/s1/float32",  # which does nothing
+        "operation/28x7x7/c14/conv3x3/s1/float32",  # other channels
+        "operation/28x7x7/c28/halves1x1/s1/float32",
+        "operation/28x7x7/c1/halves1x1/s2/float32",  # no halves
+        "operation/28x7x7/c28/conv3x3/s3/float32",
+        "operation/28x7x7/c28/conv3x3/s1/int8",
+        "concat/28x7x7/n1/float32",
+        "concat/28x7x7/n3/int8",
         "dense/1x1x1",
         "conv/" + "9" * 10_000 + "x28x28/c64/k3/s1/relu/p2/float32",
     ],
@@ -140,6 +175,49 @@ def test_a_convolution_counts_its_work():
     assert layer.macs == 11 * 15 * 8 * 3 * 25
     assert layer.params == 8 * (3 * 25) + 8 + 2 * 8
     assert layer.size_bytes == 4 * layer.params
+
+
+def operation(name, shape, out_channels, stride=1):
+    return OperationLayer(*shape, out_channels=out_channels, operation=name, stride=stride)
+
+
+def test_operations_count_their_stages():
+    """On 8 channels at 7 x 6: (weights, multiply-accumulates a pixel, batch-norms)."""
+    for name, weights, norms in (
+        ("maxpool3x3", 0, 0),
+        ("avgpool3x3", 0, 0),
+        ("conv1x5-5x1", 2 * 5 * 8 * 8, 1),
+        ("conv3x3", 9 * 8 * 8, 1),
+        ("sepconv3x3", 2 * (9 * 8 + 8 * 8), 2),
+        ("dilconv3x3", 9 * 8 + 8 * 8, 1),
+    ):
+        for stride, shape in ((1, (8, 7, 6)), (2, (8, 4, 3))):
+            layer = operation(name, (8, 7, 6), 8, stride)
+            assert layer.output_shape == shape
+            assert layer.params == weights + norms * 2 * 8
+            assert layer.macs == weights * shape[1] * shape[2]
+
+
+def test_halves_and_pointwise_convolutions_change_the_channels():
+    for name, stride, side in (("halves1x1", 2, 4), ("conv1x1", 1, 7), ("stem3x3", 1, 7)):
+        layer = operation(name, (6, 7, 7), 9, stride)
+        area = 9 if name == "stem3x3" else 1
+        assert layer.output_shape == (9, side, side)
+        assert layer.params == 9 * 6 * area + 2 * 9
+        assert layer.macs == 9 * 6 * area * side * side
+
+
+def test_the_second_half_reads_the_pixels_further_on_where_there_are_any():
+    for shape, shift in (((4, 8, 8), (1, 1)), ((4, 7, 8), (0, 1)), ((4, 7, 7), (0, 0))):
+        (stage,) = operation("halves1x1", shape, 4, 2).stages
+        assert stage.shift == shift
+
+
+def test_a_joined_map_has_all_channels():
+    layer = ConcatLayer(8, 7, 6, maps=3)
+    assert layer.output_shape == (24, 7, 6)
+    assert (layer.macs, layer.params) == (0, 0)
+    assert layer.peak_values == 2 * 24 * 7 * 6
 
 
 def test_a_sum_has_no_weights_and_counts_no_multiplications():

@@ -4,7 +4,15 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from metanas_agent.layers import ACTIVATIONS, AddLayer, ConvLayer, HeadLayer, LayerSpec
+from metanas_agent.layers import (
+    ACTIVATIONS,
+    AddLayer,
+    ConcatLayer,
+    ConvLayer,
+    HeadLayer,
+    LayerSpec,
+    OperationLayer,
+)
 from metanas_agent.runtimes.onnx_graph import INPUT, layer_model, network_model, random_image
 
 FUNCTIONS = {
@@ -73,6 +81,60 @@ def test_a_network_is_its_layers_one_behind_the_other_and_shortcuts_around_them(
     expected = head[0] @ x.mean(axis=(1, 2)) + head[1]
     (output,) = ReferenceEvaluator(model).run(None, {INPUT: image})
     np.testing.assert_allclose(output, expected[None], rtol=1e-4, atol=1e-5)
+
+
+def test_layers_read_the_maps_that_they_are_told_to():
+    halves = OperationLayer(4, 6, 6, out_channels=4, operation="halves1x1", stride=2)
+    pool = OperationLayer(4, 6, 6, out_channels=4, operation="maxpool3x3", stride=2)
+    layers = [
+        *(pointwise(2, 6, 6, 4), halves, pool, AddLayer(4, 3, 3, activation="none")),
+        ConcatLayer(4, 3, 3, maps=3),
+    ]
+    rng = np.random.default_rng(0)
+    reads = [(0,), (1,), (1,), (2, 3), (4, 2, 3)]
+    model, image = network_model(layers, rng, reads), random_image(layers[0], rng)
+    onnx.checker.check_model(model, full_check=True)
+    first, one, other = parameters(model)
+    (x,) = convolved(image, *first)
+    halved = [
+        convolved(np.maximum(part, 0)[None], *half)[0]
+        for part, half in ((x[:, ::2, ::2], one), (x[:, 1::2, 1::2], other))
+    ]
+    halved = np.concatenate(halved)
+    padded = np.pad(x, [(0, 0), (1, 0), (1, 0)], constant_values=-np.inf)
+    windows = [padded[:, i : i + 5 : 2, j : j + 5 : 2] for i in range(3) for j in range(3)]
+    pooled = np.max(windows, axis=0)
+    expected = np.concatenate([halved + pooled, halved, pooled])
+    (output,) = ReferenceEvaluator(model).run(None, {INPUT: image})
+    np.testing.assert_allclose(output, expected[None], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "operators"),
+    [
+        ("conv3x3", ["Relu", "Conv", "Conv"]),
+        ("maxpool3x3", ["MaxPool"]),
+        ("halves1x1", ["Relu", "Slice", "Slice", *["Conv", "Conv", "Concat"] * 2]),
+    ],
+)
+def test_what_two_layers_do_to_a_map_without_weights_is_done_once(operation, operators):
+    layer = OperationLayer(4, 6, 6, out_channels=4, operation=operation, stride=2)
+    layers = [pointwise(2, 6, 6, 4), layer, layer, AddLayer(4, 3, 3, activation="none")]
+    model = network_model(layers, np.random.default_rng(0), [(0,), (1,), (1,), (2, 3)])
+    found = [node.op_type for node in model.graph.node]
+    assert sorted(found) == sorted(["Conv", *operators, "Add"])
+    onnx.checker.check_model(model, full_check=True)
+
+
+def parameters(model):
+    """Weight and bias of each convolution."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    return [[constants[name] for name in node.input[1:]] for node in convolutions]
+
+
+def convolved(images, weights, bias):
+    return np.einsum("oi,nihw->nohw", weights[:, :, 0, 0], images) + bias[:, None, None]
 
 
 def test_a_layer_of_an_unknown_kind_is_no_graph():

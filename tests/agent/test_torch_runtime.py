@@ -9,7 +9,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from metanas_agent.errors import MeasurementFailedError, RuntimeUnavailableError
-from metanas_agent.layers import ACTIVATIONS, AddLayer, ConvLayer, EmptyLayer, HeadLayer
+from metanas_agent.layers import (
+    ACTIVATIONS,
+    OPERATIONS,
+    AddLayer,
+    ConcatLayer,
+    ConvLayer,
+    EmptyLayer,
+    HeadLayer,
+    OperationLayer,
+)
 from metanas_agent.runtimes import Setup, load_runtime
 from metanas_agent.runtimes.onnx_graph import layer_model, random_image
 from metanas_agent.runtimes.onnx_in_torch import TorchGraph
@@ -24,6 +33,13 @@ LAYERS = [
     HeadLayer(6, 11, 11, pool=5, ways=20),
     HeadLayer(6, 7, 9, pool=1, ways=5),
     EmptyLayer(2, 3, 4),
+    ConcatLayer(4, 5, 6, maps=3),
+    *(
+        OperationLayer(6, height, 8, out_channels=6, operation=name, stride=stride)
+        for name in OPERATIONS
+        for height, stride in ((7, 1), (7, 2), (8, 2))
+        if (name, stride) != ("halves1x1", 1)
+    ),
 ]
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from metanas.devices.device import DeviceDescription
 from metanas.files import append_json_line, write_bytes, write_json
 from metanas.profiling import CALL, LatencyTable, Sentinel, TableHeader, write_table
 from metanas.provenance import provenance
-from metanas.spaces import VGG9Space
+from metanas.spaces import Architecture, CellsSpace, SearchSpace, VGG9Space
 from metanas_agent.layers import LayerSpec
 from metanas_agent.measurement import Measurement
 
@@ -49,7 +50,7 @@ def measure(layer: LayerSpec, rng: np.random.Generator) -> Measurement:
     )
 
 
-def make_table(space: VGG9Space, rng: np.random.Generator) -> LatencyTable:
+def make_table(space: SearchSpace[Any], rng: np.random.Generator) -> LatencyTable:
     device = DeviceDescription(
         name="local",
         machine="x86_64",
@@ -67,10 +68,9 @@ def make_table(space: VGG9Space, rng: np.random.Generator) -> LatencyTable:
     return LatencyTable(TableHeader(device, (space.settings,), {}, sentinel, made), rows)
 
 
-def make_run(folder: Path) -> Path:
+def make_run(folder: Path, space: SearchSpace[Any], baseline: Architecture) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
-    space = VGG9Space(input_shape=(1, 28, 28), ways=5)
     table = make_table(space, rng)
     settings = {"ways": 5, "shots": 1, "data": "glyphs", "data_root": "", "seed": 0}
     write_json(folder / "run.json", {"settings": settings, "provenance": provenance(seed=0)})
@@ -79,7 +79,7 @@ def make_run(folder: Path) -> Path:
     within = (s for s in scored if s["costs"][COST] < 0.6 and s["costs"]["size_bytes"] < 4e5)
     winner = max(within, key=lambda s: s["accuracy"])
     _write_training(folder, rng)
-    _write_evaluation(folder, space, table, winner["architecture"])
+    _write_evaluation(folder, space, table, baseline, winner["architecture"])
     _write_result(folder, scored, winner)
     write_verification(folder / "verify.json", _verification(winner["costs"][COST]))
     write_bytes(folder / "model.onnx", b"not read by a report")
@@ -158,7 +158,7 @@ def _write_training(folder, rng):
                 stream.write(json.dumps(line) + "\n")
 
 
-def _write_evaluation(folder, space, table, winner):
+def _write_evaluation(folder, space, table, baseline, winner):
     def network(architecture, accuracy):
         costs = costs_of(space, table, space.encode([architecture]))
         return {
@@ -169,8 +169,11 @@ def _write_evaluation(folder, space, table, winner):
             "provenance": provenance(seed=0),
         }
 
-    baseline, found = network(space.chain(), 0.9127), network(space.parse(winner), 0.9342)
-    write_json(folder / "evaluation.json", {"baseline": baseline, "found": found})
+    networks = {
+        "baseline": network(baseline, 0.9127),
+        "found": network(space.parse(winner), 0.9342),
+    }
+    write_json(folder / "evaluation.json", networks)
 
 
 def _verification(latency_ms):
@@ -216,7 +219,14 @@ def _verification(latency_ms):
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory) -> Path:
     """Read only: tests that change a file copy it first."""
-    return make_run(tmp_path_factory.mktemp("runs") / "whole run")
+    space = VGG9Space(input_shape=(1, 28, 28), ways=5)
+    return make_run(tmp_path_factory.mktemp("runs") / "whole run", space, space.chain())
+
+
+@pytest.fixture
+def cells_run(tmp_path) -> Path:
+    space = CellsSpace(input_shape=(1, 28, 28), ways=5, channels=4)
+    return make_run(tmp_path / "cells", space, space.largest())
 
 
 @pytest.fixture

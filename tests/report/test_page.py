@@ -135,6 +135,19 @@ def test_winner_is_drawn_layer_by_layer(whole_run):
     assert total_ms == pytest.approx(run.networks["found"].latencies_ms["local"], rel=1e-4)
 
 
+def test_operations_of_a_winner_of_cells_are_drawn(cells_run):
+    run = read_run(cells_run)
+    page = write_report(cells_run).read_text(encoding="utf-8")
+    chain = winning_chain(run)
+    assert {link.layer.op for link in chain} == {"operation", "add", "concat", "head"}
+    assert page.count('<div class="layer">') == len(chain)
+    for link in chain:
+        if link.layer.op == "operation":
+            assert f"<b>{link.layer.operation}, {link.layer.out_channels}</b>" in page
+    for told in ("nodes of a cell, 12", "sum of two maps", "stride 2, map 14"):
+        assert told in re.sub(r"\s+", " ", page)
+
+
 @pytest.mark.parametrize(
     "kept",
     [

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 
 from metanas.search import ProgressiveShrinking, ShrinkingSettings
+from metanas.spaces import CellsSpace
 
 SETTINGS = ShrinkingSettings(initial=0.9, final=0.1, start_epoch=10, end_epoch=30, decay=5)
 
@@ -32,6 +33,12 @@ def test_shrinking_may_last_no_epoch():
 def test_the_largest_alone_is_trained_before_the_start(space):
     chooser = ProgressiveShrinking(space, ShrinkingSettings(start_epoch=2, end_epoch=5), seed=0)
     assert {chooser(step, epoch=1) for step in range(200)} == {space.largest()}
+
+
+def test_any_is_trained_before_the_start_where_none_contains_the_others():
+    space = CellsSpace(input_shape=(1, 8, 8), ways=2, channels=4)
+    chooser = ProgressiveShrinking(space, ShrinkingSettings(start_epoch=2, end_epoch=5), seed=0)
+    assert len({chooser(step, epoch=1) for step in range(200)}) == 200
 
 
 def test_the_choice_is_a_function_of_seed_and_step(space):

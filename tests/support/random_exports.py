@@ -50,7 +50,12 @@ def try_network(seed: int, number: int) -> Outcome:
     shape = SHAPES[rng.integers(len(SHAPES))]
     downsampling = DOWNSAMPLINGS[rng.integers(len(DOWNSAMPLINGS))]
     pool = POOLS[rng.integers(len(POOLS))]
-    space = make_space(name, input_shape=shape, ways=WAYS, downsampling=downsampling, pool=pool)
+    if name == "cells":  # it has neither switch
+        downsampling, pool = "reduction cells", 1
+        space = make_space(name, input_shape=shape, ways=WAYS)
+    else:
+        switches = {"downsampling": downsampling, "pool": pool}
+        space = make_space(name, input_shape=shape, ways=WAYS, **switches)
     architecture = str(space.from_genes(space.sample(1, rng)[0]))
     opset = int(rng.integers(OLDEST_OPSET, NEWEST_OPSET + 1))
     batch = BATCHES[rng.integers(len(BATCHES))]

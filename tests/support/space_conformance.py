@@ -1,5 +1,7 @@
 """What every search space must do. A new space subclasses this and gives a `space` fixture."""
 
+import operator
+
 import numpy as np
 import pytest
 import torch
@@ -207,10 +209,9 @@ class SpaceConformance:
 
     def test_macs_count_the_built_network(self, space, some):
         for architecture in some:
-            network = space.network(architecture)
-            adapted, norms = random_weights(network, tasks=1)
+            module = folded(space, architecture)
             with FlopCounterMode(display=False) as counter:
-                network(adapted, norms, torch.zeros(1, 2, *space.input_shape))
+                module(torch.zeros(2, *space.input_shape))
             macs = space.macs(space.encode([architecture]))[0]
             assert counter.get_total_flops() == 2 * 2 * macs  # two images, and two FLOPs a MAC
 
@@ -222,6 +223,14 @@ class SpaceConformance:
         for row in genes:
             for name, shape in all_shapes(space.network(space.from_genes(row))).items():
                 assert cut(torch.empty(whole[name], device="meta"), shape).shape == shape
+
+    def test_the_largest_contains_every_network_where_they_are_nested(self, space, genes):
+        largest = set(all_shapes(space.network(space.largest())))
+        bodies = (
+            {name for name in all_shapes(network) if not name.startswith("head")}
+            for network in (space.network(space.from_genes(row)) for row in genes)
+        )
+        assert all(body <= largest for body in bodies) == space.nested
 
     def test_tasks_do_not_touch_each_other(self, space, some):
         for architecture in some:
@@ -306,7 +315,8 @@ def folded(space, architecture):
 
 
 NEW_MAP = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d)
-"""Everything else works in place: activations, sums, reshaping."""
+"""And a concatenation, and a sum of maps that are read again. Everything else works in place:
+activations, other sums, reshaping."""
 
 
 def most_live_bytes(module, input_shape):
@@ -314,12 +324,17 @@ def most_live_bytes(module, input_shape):
     graph = fx.symbolic_trace(module)
     shape_prop.ShapeProp(graph).propagate(torch.zeros(1, *input_shape))
     maps, born, died, size = {}, {}, {}, {}
-    for now, node in enumerate(graph.graph.nodes):
-        read = [maps[argument] for argument in node.args if argument in maps]
+    nodes = list(graph.graph.nodes)
+    for now, node in enumerate(nodes):
+        read = [maps[argument] for argument in node.all_input_nodes]
         died |= dict.fromkeys(read, now)
-        made = node.op == "placeholder" or (
-            node.op == "call_module" and isinstance(graph.get_submodule(node.target), NEW_MAP)
-        )
+        made = node.op == "placeholder" or node.target is torch.cat
+        if node.op == "call_module":
+            made = isinstance(graph.get_submodule(node.target), NEW_MAP)
+        if node.target is operator.add:
+            later = {maps.get(given) for each in nodes[now + 1 :] for given in each.all_input_nodes}
+            read = [map_ for map_ in read if map_ not in later]
+            made = not read
         maps[node] = node if made else (read or [None])[0]
         if made:
             born[node] = died[node] = now

@@ -151,7 +151,10 @@ def _sampler(program: Program) -> Sampler:
 
 @singledispatch
 def _command(layer: LayerSpec, _seed: int) -> str:
-    raise MeasurementFailedError(f"the runtime native knows no {layer.op} layer")
+    raise MeasurementFailedError(
+        f"the runtime native knows no {layer.op} layer",
+        hint="use a device with the runtime onnx or torch for networks of cells",
+    )
 
 
 def _words(*words: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -36,12 +37,16 @@ class Chain:
         end: name of the map that the next node reads.
         block: name of the map that the block's first node reads.
         through: name of the map that a shortcut is added to, none outside of shortcuts.
+        others: names of the maps that the next layer reads beside the end.
+        made: name of each map or constant that was made once, by what makes it.
     """
 
     rng: np.random.Generator
     end: str = INPUT
     block: str = INPUT
     through: str | None = None
+    others: Sequence[str] = ()
+    made: dict[object, str] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
@@ -74,6 +79,22 @@ class Chain:
         if layer.pool > 1:
             side = [layer.pool] * 2
             self.add("MaxPool", kernel_shape=side, strides=side, ceil_mode=1)
+
+    def once(self, operator: str, *integers: int, **attributes: object) -> None:
+        """As `add`, with constants of one integer each; what was made before is not made again.
+
+        Exporters and runtimes share such nodes too.
+        """
+        maker = (operator, self.end, integers, repr(attributes))
+        if maker not in self.made:
+            others = (self._integer(integer) for integer in integers)
+            self.made[maker] = self.node(operator, self.end, *others, **attributes)
+        self.end = self.made[maker]
+
+    def _integer(self, value: int) -> str:
+        if value not in self.made:
+            self.made[value] = self.constant(np.array([value], np.int64))
+        return self.made[value]
 
     def classify(self, layer: HeadLayer) -> None:
         """The layer's linear classifier."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -109,6 +109,29 @@ def _padding(attributes: Attributes) -> list[int]:
     return pads[:2]
 
 
+def _concat(attributes: Attributes) -> Function:
+    return lambda *maps: torch.cat(maps, attributes["axis"])
+
+
+def _slice(_attributes: Attributes) -> Function:
+    """Bounds from the start; no axes are all of them."""
+
+    def cut(
+        x: Tensor,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        axes: Sequence[int] | None = None,
+        steps: Sequence[int] | None = None,
+    ) -> Tensor:
+        bounds = [slice(None)] * x.dim()
+        for place, axis in enumerate(axes or range(len(starts))):
+            step = steps[place] if steps else 1
+            bounds[axis] = slice(starts[place], ends[place], step)
+        return x[tuple(bounds)]
+
+    return cut
+
+
 def _gemm(attributes: Attributes) -> Function:
     if attributes.get("transA", 0) or not attributes.get("transB", 0):
         raise _unknown("Gemm of matrices that are not a linear layer's")
@@ -127,6 +150,7 @@ _OPERATORS: dict[str, Callable[[Attributes], Function]] = {
     "Add": lambda _: torch.add,
     "AveragePool": _average_pool,
     "Clip": lambda _: torch.clamp,
+    "Concat": _concat,
     "Conv": _conv,
     "Elu": lambda attributes: lambda x: F.elu(x, attributes.get("alpha", 1.0)),
     "Flatten": lambda attributes: lambda x: x.flatten(attributes.get("axis", 1)),
@@ -138,4 +162,5 @@ _OPERATORS: dict[str, Callable[[Attributes], Function]] = {
     "Reshape": lambda _: torch.reshape,
     "Selu": lambda _: F.selu,
     "Sigmoid": lambda _: torch.sigmoid,
+    "Slice": _slice,
 }

@@ -36,6 +36,7 @@ def export(
     """
     from metanas.deploy import load_model, opset_of
     from metanas.devices import runtime_of
+    from metanas.errors import NoAdaptationGraphError
     from metanas.runs import RunFolder, export_adaptation, export_native
     from metanas.runs import export as export_stage
 
@@ -53,13 +54,16 @@ def export(
         "batch": images or "free",
     }
     lines = [f"{folder.model}: {len(network.model)} bytes, opset {result['opset']}"]
-    graphs = export_adaptation(folder, name, opset=written)
-    for file, graph in (
-        (folder.adaptation_graph, graphs.adaptation),
-        (folder.classifier_graph, graphs.classifier),
-    ):
-        result[file.stem] = {"file": str(file), "bytes": len(graph)}
-        lines.append(f"{file}: {len(graph)} bytes")
+    files = (folder.adaptation_graph, folder.classifier_graph)
+    try:
+        graphs = export_adaptation(folder, name, opset=written)
+    except NoAdaptationGraphError as error:
+        result |= dict.fromkeys((file.stem for file in files), None)
+        lines.append(str(error))
+    else:
+        for file, graph in zip(files, (graphs.adaptation, graphs.classifier), strict=True):
+            result[file.stem] = {"file": str(file), "bytes": len(graph)}
+            lines.append(f"{file}: {len(graph)} bytes")
     if runtime == "native":
         program = export_native(folder, network.model, target)
         result["native"] = {**program.manifest, "program": str(program.path)}

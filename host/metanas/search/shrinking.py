@@ -45,6 +45,9 @@ class ShrinkingSettings:
 class ProgressiveShrinking(Generic[A]):
     """Choose the largest network with eq. (4)'s probability, else any.
 
+    Where the others are no parts of the largest one, training it helps them little, and any is
+    chosen from the beginning.
+
     Args:
         space: to sample from.
         shrinking: the probability's schedule.
@@ -63,6 +66,7 @@ class ProgressiveShrinking(Generic[A]):
     def __call__(self, step: int, epoch: int) -> A:
         """The architecture of an outer step."""
         rng = np.random.default_rng([self.seed, _STREAM, step])
-        if rng.random() < self.shrinking.largest_probability(epoch):
+        largest = rng.random() < self.shrinking.largest_probability(epoch)
+        if largest and self.space.nested:
             return self.space.largest()
         return self.space.from_genes(self.space.sample(1, rng)[0])

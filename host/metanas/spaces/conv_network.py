@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from metanas.spaces.batch_norm import NORM_EPSILON, batch_norm
+from metanas.spaces.classifier import classifier_shapes, classify, fold_classifier
 from metanas.spaces.convolution import channels_last, convolve
-from metanas.spaces.network import Moments, Shapes, Statistics, Weights
+from metanas.spaces.network import Shapes, Statistics, Weights
+from metanas.spaces.normalisation import moments_of, normalise
 from metanas_agent.layers import ConvLayer, HeadLayer
 
 Convolve = Callable[[str, Tensor], Tensor]
@@ -55,10 +56,7 @@ class ConvNetwork(ABC):
             kernel = (conv.kernel, conv.kernel)
             shapes[f"{name}.weight"] = (conv.out_channels, conv.in_channels, *kernel)
             shapes[f"{name}.bias"] = (conv.out_channels,)
-        side = self.head.pool
-        shapes[f"{self.head_name}.weight"] = (self.head.ways, self.head.in_channels, side, side)
-        shapes[f"{self.head_name}.bias"] = (self.head.ways,)
-        return shapes
+        return shapes | classifier_shapes(self.head_name, self.head)
 
     @property
     def norm_shapes(self) -> Shapes:
@@ -79,7 +77,7 @@ class ConvNetwork(ABC):
         record: Statistics | None = None,
     ) -> Tensor:
         """Logits (tasks, images, ways); see `Network`."""
-        tasks, count = images.shape[:2]
+        tasks = len(images)
         norms = norms or adapted
 
         def layer(name: str, x: Tensor) -> Tensor:
@@ -91,18 +89,13 @@ class ConvNetwork(ABC):
             if statistics is None and record is None:
                 return batch_norm(x, scale, shift)  # which takes a bias off again
             x = x + adapted[f"{name}.bias"].reshape(-1, 1, 1)
-            moments = statistics[name] if statistics else _moments(x, tasks)
+            moments = statistics[name] if statistics else moments_of(x, tasks)
             if record is not None:
                 record[name] = moments
-            return _normalise(x, scale, shift, moments)
+            return normalise(x, scale, shift, moments)
 
         x = self._map(channels_last(images.transpose(0, 1).flatten(1, 2)), layer)
-        if self.head.pool_window != (1, 1):
-            x = F.avg_pool2d(x, self.head.pool_window, self.head.pool_stride)
-        features = x.reshape(count, tasks, -1).transpose(0, 1)
-        weight = adapted[f"{self.head_name}.weight"].flatten(2)
-        bias = adapted[f"{self.head_name}.bias"]
-        return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
+        return classify(x, self.head, self.head_name, adapted)
 
     def folded(self, adapted: Weights, norms: Weights, statistics: Statistics) -> nn.Module:
         """Convolution, activation and pooling modules, batch-norm folded into the convolution."""
@@ -124,22 +117,5 @@ class ConvNetwork(ABC):
             module.bias.data = offset * gain + norms[f"{name}.shift"]
             return module
 
-        modules = list(self._modules(fold))
-        if self.head.pool_window != (1, 1):
-            modules.append(nn.AvgPool2d(self.head.pool_window, self.head.pool_stride))
-        classifier = nn.Linear(self.head.features, self.head.ways)
-        classifier.weight.data = adapted[f"{self.head_name}.weight"].flatten(1)
-        classifier.bias.data = adapted[f"{self.head_name}.bias"]
-        return nn.Sequential(*modules, nn.Flatten(), classifier).eval()
-
-
-def _moments(x: Tensor, tasks: int) -> Moments:
-    mean = x.mean((0, 2, 3))  # var_mean takes twenty times as long
-    variance = (x - mean.view(-1, 1, 1)).square().mean((0, 2, 3))
-    return Moments(mean.view(tasks, -1), variance.view(tasks, -1))
-
-
-def _normalise(x: Tensor, scale: Tensor, shift: Tensor, moments: Moments) -> Tensor:
-    gain = scale * torch.rsqrt(moments.variance.flatten() + NORM_EPSILON)
-    offset = shift - moments.mean.flatten() * gain
-    return x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1)
+        classifier = fold_classifier(self.head, self.head_name, adapted)
+        return nn.Sequential(*self._modules(fold), *classifier).eval()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from metanas.errors import ArchitectureError
+from metanas.spaces.cells import CellsSpace
+from metanas.spaces.conv_space import ConvSpace
 from metanas.spaces.resnet12 import ResNet12Space
 from metanas.spaces.space import SearchSpace
 from metanas.spaces.vgg9 import VGG9Space
@@ -13,7 +16,15 @@ from metanas.spaces.vgg9 import VGG9Space
 SPACES: dict[str, Callable[..., SearchSpace[Any]]] = {
     "vgg9": VGG9Space,
     "resnet12": ResNet12Space,
+    "cells": CellsSpace,
 }
+
+_USUAL = {
+    name: parameter.default
+    for name, parameter in signature(ConvSpace).parameters.items()
+    if parameter.default is not parameter.empty
+}
+"""Switches that a caller sets without knowing the space, and their defaults."""
 
 
 def make_space(
@@ -21,12 +32,24 @@ def make_space(
 ) -> SearchSpace[Any]:
     """Make the space of that name; `settings` are its own switches.
 
+    A switch that another space has may be given too, at its default.
+
     Raises:
-        ArchitectureError: no space has that name.
+        ArchitectureError: no space has that name, or this one lacks a switch.
     """
     if name not in SPACES:
         raise ArchitectureError(f"unknown space {name!r}", hint=f"choose from {', '.join(SPACES)}")
-    return SPACES[name](input_shape=input_shape, ways=ways, **settings)
+    own = signature(SPACES[name]).parameters
+    for switch, value in settings.items():
+        if switch not in own and value != _USUAL.get(switch, value):
+            words = switch.replace("_", " ")
+            raise ArchitectureError(
+                f"the space {name} has no {words} {value}", hint="leave it out, or take vgg9"
+            )
+    known = {
+        switch: value for switch, value in settings.items() if switch in own or switch not in _USUAL
+    }
+    return SPACES[name](input_shape=input_shape, ways=ways, **known)
 
 
 def space_from_settings(settings: Mapping[str, object]) -> SearchSpace[Any]:

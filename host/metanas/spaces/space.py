@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class SearchSpace(ABC, Generic[A]):
     """
 
     name: str
+    nested: ClassVar[bool] = True
+    """Whether every network is a part of the largest one, as far as its classifier's depth goes."""
 
     def __init__(self, *, input_shape: tuple[int, int, int], ways: int) -> None:
         self.input_shape = input_shape
@@ -80,6 +82,13 @@ class SearchSpace(ABC, Generic[A]):
     @abstractmethod
     def layers(self, architecture: A) -> tuple[LayerSpec, ...]:
         """Its layers, in order of execution."""
+
+    def reads(self, architecture: A) -> tuple[tuple[int, ...], ...] | None:  # noqa: ARG002
+        """Numbers of the maps that each layer reads: 0 is the image, n the output of layer n - 1.
+
+        None where layers stand one behind the other, but for the shortcuts around blocks.
+        """
+        return None
 
     @cached_property
     @abstractmethod

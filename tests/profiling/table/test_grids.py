@@ -3,8 +3,16 @@ from statistics import median
 import pytest
 
 from metanas.profiling import grids, profile
-from metanas.spaces import ResNet12Space
-from metanas_agent.layers import AddLayer, ConvLayer, EmptyLayer, HeadLayer, parse_layer
+from metanas.spaces import CellsSpace, ResNet12Space
+from metanas.spaces.cells import CELL_OPERATIONS
+from metanas_agent.layers import (
+    AddLayer,
+    ConvLayer,
+    EmptyLayer,
+    HeadLayer,
+    OperationLayer,
+    parse_layer,
+)
 from metanas_agent.timer import TimerSettings
 
 
@@ -51,6 +59,24 @@ def test_sums_stand_by_channels_and_activation(residual):
             residual, AddLayer, lambda la, a=activation: (la.height, la.activation) == (8, a)
         )
         assert first.cells[32, activation] == ms
+
+
+def test_operations_of_cells_stand_by_name_and_channels(table, with_rows, scale):
+    space = CellsSpace(input_shape=(1, 8, 8), ways=5, channels=4)
+    row = next(iter(table.rows.values()))
+    rows = [scale(row, factor, key=la.key) for factor, la in enumerate(space.all_layers, 1)]
+    table = with_rows(table, rows)
+    found = {grid.title: grid for grid in grids(table)}
+    assert sum(len(grid.cells) for grid in found.values()) == len(space.all_layers)
+    grid = found["operation at 8x8, stride 2"]
+    assert grid.axes == ("operation", "channels")
+    assert (grid.columns, set(grid.rows)) == (
+        ["4 to 4", "12 to 4"],
+        {"halves1x1", *CELL_OPERATIONS} - {"skip"},
+    )
+    layer = OperationLayer(4, 8, 8, out_channels=4, operation="dilconv3x3", stride=2)
+    assert grid.cells["dilconv3x3", "4 to 4"] == table.rows[layer.key].median_ms
+    assert found["join at 8x8, 3 maps"].cells.keys() == {(4, 12)}
 
 
 def test_every_row_but_empty_graphs_stands_in_a_grid(residual):

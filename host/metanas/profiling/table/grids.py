@@ -8,7 +8,15 @@ from statistics import median
 from typing import NamedTuple
 
 from metanas.profiling.table.latency_table import LatencyTable
-from metanas_agent.layers import AddLayer, ConvLayer, HeadLayer, LayerSpec, parse_layer
+from metanas_agent.layers import (
+    AddLayer,
+    ConcatLayer,
+    ConvLayer,
+    HeadLayer,
+    LayerSpec,
+    OperationLayer,
+    parse_layer,
+)
 
 Label = int | str
 
@@ -87,6 +95,11 @@ def _place(layer: LayerSpec) -> Place | None:
         return Place(kind, side, switches, layer.in_channels, layer.out_channels)
     if isinstance(layer, AddLayer):
         return Place("sum", side, f"pool {layer.pool}", layer.in_channels, layer.activation)
+    if isinstance(layer, OperationLayer):
+        channels = f"{layer.in_channels} to {layer.out_channels}"
+        return Place("operation", side, f"stride {layer.stride}", layer.operation, channels)
+    if isinstance(layer, ConcatLayer):
+        return Place("join", side, f"{layer.maps} maps", layer.in_channels, layer.output_shape[0])
     if isinstance(layer, HeadLayer):
         switches = f"{layer.pool}x{layer.pool} map"
         return Place("head", side, switches, layer.in_channels, layer.ways)
@@ -94,8 +107,9 @@ def _place(layer: LayerSpec) -> Place | None:
 
 
 def _axes(kind: str) -> tuple[str, str]:
-    columns = {"sum": "activation", "head": "classes"}.get(kind, "channels out")
-    return ("channels" if kind == "sum" else "channels in", columns)
+    columns = {"sum": "activation", "head": "classes", "operation": "channels"}
+    rows = {"sum": "channels", "operation": "operation"}
+    return (rows.get(kind, "channels in"), columns.get(kind, "channels out"))
 
 
 def _sorted(labels: Iterator[Label]) -> list[Label]:
