@@ -47,7 +47,7 @@ def assert_alike(found, expected):
     channels_in=st.integers(1, 3),
     channels_out=st.integers(1, 3),
     sides=st.tuples(st.integers(1, 7), st.integers(1, 7)),
-    kernel=st.sampled_from([1, 3, 5]),
+    kernel=st.tuples(*[st.sampled_from([1, 3, 5])] * 2),
     stride=st.integers(1, 3),
     dtype=st.sampled_from(list(PRECISIONS)),
 )
@@ -56,13 +56,14 @@ def test_convolution_has_the_plain_derivatives(
 ):
     inputs = draw(
         (images, groups * channels_in, *sides),
-        (groups * channels_out, channels_in, kernel, kernel),
+        (groups * channels_out, channels_in, *kernel),
     )
+    padding = [side // 2 for side in kernel]
     assert_alike(
         derivatives(
             lambda x, w: convolve(x, w, stride=stride, groups=groups), rounded(inputs, dtype)
         ),
-        derivatives(lambda x, w: F.conv2d(x, w, None, stride, kernel // 2, groups=groups), inputs),
+        derivatives(lambda x, w: F.conv2d(x, w, None, stride, padding, groups=groups), inputs),
     )
 
 

@@ -1,8 +1,9 @@
 """Convolution whose derivatives of every order are the library's forward and backward kernels.
 
-A convolution is linear in the map and in the kernel, so it, its gradient by the map and its
-gradient by the kernel are each other's derivatives: the three functions below need nothing else.
-PyTorch's own second derivative is a convolution whose kernel is a map, which is slow on a CPU.
+A convolution is linear in the map and in the kernel. So with a weight for each output value it is
+one number that is linear in three tensors, and the derivative by one of them is made of the other
+two: the convolution itself and its two gradients, whatever is derived how often. PyTorch's own
+second derivative is a convolution whose kernel is a map, which is slow on a CPU.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Size, Tensor
+from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-Gradients = tuple[Tensor | None, ...]
+_MAP, _WEIGHT = 0, 1
+"""Places among the three tensors; the output is the last."""
 
 
 class _How(NamedTuple):
     stride: int
-    padding: int
+    padding: tuple[int, int]
     groups: int
 
 
@@ -29,14 +31,16 @@ def convolve(x: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
 
     Args:
         x: (images, groups × channels in, height, width).
-        weight: (groups × channels out, channels in, kernel, kernel), the kernel odd.
+        weight: (groups × channels out, channels in, height, width), both sides odd.
         stride: of both sides.
         groups: of channels.
     """
-    kernel = weight.shape[-1]
-    if kernel == 1 and stride > 1:  # oneDNN's gradient of this, channels-last, corrupts the heap
+    height, width = weight.shape[2:]
+    if height == width == 1 and stride > 1:
+        # oneDNN's gradient of this, channels-last, corrupts the heap.
         x, stride = x[..., ::stride, ::stride], 1
-    return _convolution(channels_last(x), weight, _How(stride, kernel // 2, groups))
+    how = _How(stride, (height // 2, width // 2), groups)
+    return _third(how, None, channels_last(x), weight, None)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -51,76 +55,46 @@ def channels_last(x: Tensor) -> Tensor:
     return x.clone(memory_format=torch.channels_last)  # `contiguous` leaves one channel as it is
 
 
-class _Convolution(Function):
+class _Third(Function):
+    """Of map, weight and output the one that is None, which has the shape."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, how: _How) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, how: _How, shape: Any, *three: Any) -> Tensor:
         ctx.how = how
-        return F.conv2d(x, weight, None, how.stride, how.padding, groups=how.groups)
+        ctx.missing = next(place for place, tensor in enumerate(three) if tensor is None)
+        ctx.save_for_backward(*three)
+        x, weight, output = three
+        if output is None:
+            return F.conv2d(x, weight, None, how.stride, how.padding, groups=how.groups)
+        if x is None:
+            cpu = output.device.type == "cpu"
+            layout = torch.channels_last if cpu else torch.contiguous_format
+            x = torch.empty(shape, dtype=output.dtype, device=output.device, memory_format=layout)
+        if weight is None:
+            weight = output.new_empty(shape)
+        return _gradient(how, x, weight, output, of_map=ctx.missing == _MAP)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        x, weight = ctx.saved_tensors
-        gradient = channels_last(gradient)
-        by_x, by_weight, _ = ctx.needs_input_grad
-        return (
-            _gradient_by_map(gradient, weight, x.shape, ctx.how) if by_x else None,
-            _gradient_by_weight(gradient, x, weight.shape, ctx.how) if by_weight else None,
-            None,
-        )
+    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
+        three = list(ctx.saved_tensors)
+        three[ctx.missing] = tangent if ctx.missing == _WEIGHT else channels_last(tangent)
+        gradients: list[Tensor | None] = [None] * len(three)
+        for place, wanted in enumerate(ctx.needs_input_grad[2:]):
+            if wanted:
+                others = [None if at == place else tensor for at, tensor in enumerate(three)]
+                gradients[place] = _third(ctx.how, three[place].shape, *others)
+        return (None, None, *gradients)
 
 
-class _GradientByMap(Function):
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, weight: Tensor, shape: Size, how: _How) -> Tensor:
-        ctx.save_for_backward(gradient, weight)
-        ctx.how = how
-        cpu = gradient.device.type == "cpu"
-        layout = torch.channels_last if cpu else torch.contiguous_format
-        x = torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)
-        return _gradients(gradient, x, weight, how, of_map=True)
-
-    @staticmethod
-    def backward(ctx: Any, tangent: Tensor) -> Gradients:
-        gradient, weight = ctx.saved_tensors
-        tangent = channels_last(tangent)
-        by_gradient, by_weight, *_ = ctx.needs_input_grad
-        return (
-            _convolution(tangent, weight, ctx.how) if by_gradient else None,
-            _gradient_by_weight(gradient, tangent, weight.shape, ctx.how) if by_weight else None,
-            None,
-            None,
-        )
-
-
-class _GradientByWeight(Function):
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, x: Tensor, shape: Size, how: _How) -> Tensor:
-        ctx.save_for_backward(gradient, x)
-        ctx.how = how
-        return _gradients(gradient, x, gradient.new_empty(shape), how, of_map=False)
-
-    @staticmethod
-    def backward(ctx: Any, tangent: Tensor) -> Gradients:
-        gradient, x = ctx.saved_tensors
-        by_gradient, by_x, *_ = ctx.needs_input_grad
-        return (
-            _convolution(x, tangent, ctx.how) if by_gradient else None,
-            _gradient_by_map(gradient, tangent, x.shape, ctx.how) if by_x else None,
-            None,
-            None,
-        )
-
-
-def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, how: _How, *, of_map: bool) -> Tensor:
-    """One of the two; the tensor that it is the gradient of gives only its shape."""
+def _gradient(how: _How, x: Tensor, weight: Tensor, output: Tensor, *, of_map: bool) -> Tensor:
+    """By the map or the weight, of which only the shape matters."""
     by_x, by_weight, _ = torch.ops.aten.convolution_backward(
-        gradient,
+        output,
         x,
         weight,
         None,
         [how.stride] * 2,
-        [how.padding] * 2,
+        list(how.padding),
         [1, 1],
         False,
         [0, 0],
@@ -131,6 +105,4 @@ def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, how: _How, *, of_map
     return result
 
 
-_convolution: Callable[[Tensor, Tensor, _How], Tensor] = _Convolution.apply
-_gradient_by_map: Callable[[Tensor, Tensor, Size, _How], Tensor] = _GradientByMap.apply
-_gradient_by_weight: Callable[[Tensor, Tensor, Size, _How], Tensor] = _GradientByWeight.apply
+_third: Callable[..., Tensor] = _Third.apply

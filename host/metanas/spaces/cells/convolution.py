@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from metanas.spaces.cells.oblong import convolve_oblong
 from metanas.spaces.convolution import convolve
 from metanas_agent.layers import Stage
 
@@ -28,9 +27,6 @@ def convolve_stage(x: Tensor, weight: Tensor, stage: Stage, *, tasks: int) -> Te
     weight = weight.flatten(0, 1)
     if stage.dilation > 1:
         return _dilated(x, weight, stride=stage.stride, groups=groups)
-    height, width = stage.kernel
-    if height != width:
-        return convolve_oblong(x, weight, stride=stage.stride, groups=groups)
     return convolve(x, weight, stride=stage.stride, groups=groups)
 
 
