@@ -26,7 +26,7 @@ class ConcatLayer(LayerSpec):
     def __post_init__(self) -> None:
         super(ConcatLayer, self).__post_init__()
         if self.maps < 2:
-            raise InvalidLayerError("concat layer: maps is 1", hint="use 2 or more")
+            raise InvalidLayerError(f"concat layer: maps is {self.maps}", hint="use 2 or more")
         if self.dtype != "float32":
             raise InvalidLayerError(f"concat layer: dtype is {self.dtype}", hint="use float32")
 
