@@ -57,13 +57,18 @@ class LoadedModel:
 
 
 def load_model(model: Path | bytes, *, name: str) -> LoadedModel:
-    """Load a file, or the bytes of one.
+    """Load a file, or the bytes of one, to be run once or a few times.
+
+    What a runtime prepares for many runs would take longer than the run itself: an adaptation
+    graph has thousands of operations on few numbers.
 
     Raises:
         InvalidModelError: it is no ONNX model, or not one that this runtime can load.
     """
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_mem_reuse = False  # planning it takes as long as the square of the operations
     try:
         data = model.read_bytes() if isinstance(model, Path) else model
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from onnx import TensorProto
 from torch import nn
 
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
@@ -17,8 +18,8 @@ Derivative = Callable[[GraphWriter, Value, Value], Value]
 
 
 def _relu(writer: GraphWriter, y: Value, gradient: Value) -> Value:
-    zero = writer.constant(0)
-    return writer.add("Where", writer.add("Greater", y, zero), gradient, zero)
+    above = writer.add("Greater", y, writer.constant(0))
+    return writer.add("Mul", gradient, writer.add("Cast", above, to=TensorProto.FLOAT))
 
 
 def _relu6(writer: GraphWriter, y: Value, gradient: Value) -> Value:

@@ -91,9 +91,10 @@ def feeds(
 
 
 def one_threaded(model: bytes) -> onnxruntime.InferenceSession:
-    """A session that uses the thread that calls it, and does not talk."""
+    """A session that uses the thread that calls it, plans no memory, and does not talk."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.enable_mem_reuse = False  # as the agent has it: planning takes longer than learning
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -8,7 +8,9 @@ import onnx
 import torch
 
 from metanas.deploy.adaptation_graph.agreement import check_adaptation
-from metanas.deploy.adaptation_graph.inner_loop import adapt, classify
+from metanas.deploy.adaptation_graph.free_sizes import name_free_sizes
+from metanas.deploy.adaptation_graph.inference import infer
+from metanas.deploy.adaptation_graph.inner_loop import adapt
 from metanas.deploy.adaptation_graph.structure import trace
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Shape
 from metanas.deploy.card import ModelCard
@@ -18,6 +20,8 @@ from metanas.spaces.network import Moments, Network, Statistics, Weights
 
 SUPPORT_IMAGES, SUPPORT_LABELS = "support_images", "support_labels"
 QUERY_IMAGES, LOGITS = "query_images", "logits"
+IMAGES, QUERIES = "images", "queries"
+"""Names of the two free sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +67,22 @@ def export_adaptation_graphs(
     nodes = trace(module, names, input_shape)
     ways = nodes[-1].output_shape[0]
     support: dict[str, Shape] = {
-        SUPPORT_IMAGES: ("images", *input_shape),
-        SUPPORT_LABELS: ("images", ways),
+        SUPPORT_IMAGES: (IMAGES, *input_shape),
+        SUPPORT_LABELS: (IMAGES, ways),
     }
-    query: dict[str, Shape] = {QUERY_IMAGES: ("queries", *input_shape)}
+    query: dict[str, Shape] = {QUERY_IMAGES: (QUERIES, *input_shape)}
 
     writer = GraphWriter()
     folded = adapt(writer, nodes, parameters, SUPPORT_IMAGES, SUPPORT_LABELS)
     for name, value in folded.items():
         writer.name(value, name)
-    writer.name(classify(writer, nodes, folded, QUERY_IMAGES), LOGITS)
+    writer.name(infer(writer, nodes, folded, QUERY_IMAGES), LOGITS)
     card = {k: v for k, v in metadata.to_metadata(input_shape).items() if k != "labels"}
     adaptation, classifier = (
         _finished(writer.model(inputs, outputs), card | {"kind": kind}, opset)
         for kind, inputs, outputs in (
             ("adaptation", support, shapes),
-            ("classifier", support | query, {LOGITS: ("queries", ways)}),
+            ("classifier", support | query, {LOGITS: (QUERIES, ways)}),
         )
     )
     check_adaptation(adaptation, network, parameters, input_shape=input_shape, ways=ways)
@@ -99,7 +103,7 @@ def _zeros(network: Network) -> tuple[Weights, Weights, Statistics]:
 
 def _finished(model: onnx.ModelProto, metadata: dict[str, str], opset: int) -> bytes:
     model = convert_opset(model, opset)
-    del model.graph.value_info[:]  # the converter's; every runtime infers them
+    name_free_sizes(model, IMAGES)
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from metanas.deploy.adaptation_graph.convolution import convolve
-from metanas.deploy.adaptation_graph.layers import tape
+from metanas.deploy.adaptation_graph.batch_norm import Moments, deviation
+from metanas.deploy.adaptation_graph.layout import laid_out, restored
 from metanas.deploy.adaptation_graph.structure import Node
-from metanas.deploy.adaptation_graph.training_pass import (
-    PER_FILTER,
-    Moments,
-    Tensors,
-    TrainingPass,
-    deviation_of,
-    images_in,
-)
+from metanas.deploy.adaptation_graph.training_pass import Tensors, TrainingPass
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 from metanas.meta import MetaParameters, norms_at
+
+PER_FILTER = (-1, 1, 1, 1)
+"""Shape of one factor for each filter of a convolution."""
 
 
 def adapt(
@@ -40,72 +36,45 @@ def adapt(
     Returns:
         Weights and biases of the folded network, under its own names.
     """
-    weights = {
-        name: writer.constant(_as_folded(name, tensor.detach()).numpy())
-        for name, tensor in parameters.adapted.items()
-    }
+    layers = {node.parameters: node for node in nodes if node.parameters}
+    weights = _constants(writer, layers, parameters.adapted)
     for step in range(parameters.steps):
-        norms = _norms(writer, parameters, step)
+        norms = _constants(writer, layers, norms_at(parameters, step))
         run = TrainingPass(writer, nodes, weights | norms, images)
         wrong = writer.add("Sub", writer.add("Softmax", run.logits, axis=-1), labels)
-        mean = writer.add("Div", wrong, images_in(writer, labels))
-        gradients = run.gradients(mean)
-        for name, gradient in gradients.items():
-            if name in weights:  # not so a scale or shift that the outer loop alone learns
-                rate = writer.constant(float(parameters.rates[name][step]))
-                descent = writer.add("Mul", gradient, rate)
-                weights[name] = writer.add("Sub", weights[name], descent)
-    weights |= _norms(writer, parameters, parameters.steps - 1)
-    return _fold(writer, nodes, weights, TrainingPass(writer, nodes, weights, images).moments)
+        mean = writer.add("Div", wrong, writer.rows(labels))
+        rates = {name: float(rate[step]) for name, rate in parameters.rates.items()}
+        weights |= run.descend(mean, rates)
+    weights |= _constants(writer, layers, norms_at(parameters, parameters.steps - 1))
+    return _fold(writer, layers, weights, TrainingPass(writer, nodes, weights, images).moments)
 
 
-def classify(writer: GraphWriter, nodes: Sequence[Node], folded: Tensors, images: Value) -> Value:
-    """Logits of the folded network, (images, ways)."""
-    values = {"images": images}
-    for node in nodes:
-        inputs = [values[name] for name in node.inputs]
-        weights = [folded[f"{node.weights}.{part}"] for part in _parts(node)]
-        match node.layer:
-            case nn.Conv2d():
-                y = convolve(writer, node, *inputs, *weights)
-            case nn.Linear():
-                y = writer.add("Gemm", *inputs, *weights, transB=1)
-            case _:
-                y = tape(writer, node, inputs).output
-        values[node.name] = y
-    return values[nodes[-1].name]
-
-
-def _norms(writer: GraphWriter, parameters: MetaParameters, step: int) -> Tensors:
-    norms = norms_at(parameters, step)
-    return {name: writer.constant(tensor.detach().numpy()) for name, tensor in norms.items()}
-
-
-def _as_folded(name: str, tensor: Tensor) -> Tensor:
-    """The classifier's weight is (ways, features) in the folded network."""
-    return tensor.flatten(1) if name.startswith("head") and tensor.dim() > 1 else tensor
-
-
-def _parts(node: Node) -> tuple[str, ...]:
-    return ("weight", "bias") if node.parameters else ()
+def _constants(
+    writer: GraphWriter, layers: Mapping[str, Node], tensors: Mapping[str, Tensor]
+) -> Tensors:
+    constants = Tensors()
+    for name, tensor in tensors.items():
+        layer, _, part = name.rpartition(".")
+        constants[name] = writer.constant(laid_out(writer, layers[layer], part, tensor))
+    return constants
 
 
 def _fold(
-    writer: GraphWriter, nodes: Sequence[Node], weights: Tensors, moments: dict[str, Moments]
+    writer: GraphWriter,
+    layers: Mapping[str, Node],
+    weights: Tensors,
+    moments: Mapping[str, Moments],
 ) -> Tensors:
-    folded: Tensors = {}
-    for node in nodes:
-        for part in _parts(node):
-            folded[f"{node.weights}.{part}"] = weights[f"{node.parameters}.{part}"]
-        if node.parameters in moments:
-            mean, variance = moments[node.parameters]
-            scale, shift, weight = (
-                weights[f"{node.parameters}.{part}"] for part in ("scale", "shift", "weight")
-            )
-            gain = writer.add("Div", scale, deviation_of(writer, variance))
+    folded = Tensors()
+    for name, node in layers.items():
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        if name in moments:
+            mean, variance = moments[name]
+            scale, shift = weights[f"{name}.scale"], weights[f"{name}.shift"]
+            gain = writer.add("Div", scale, deviation(writer, variance))
+            factor = writer.add("Reshape", gain, writer.ints(*PER_FILTER))
+            weight = writer.add("Mul", restored(writer, node, weight), factor)
             # The convolution's own bias is in the mean too, and so goes off.
             bias = writer.add("Sub", shift, writer.add("Mul", mean, gain))
-            factor = writer.add("Reshape", gain, writer.ints(*PER_FILTER))
-            folded[f"{node.weights}.weight"] = writer.add("Mul", weight, factor)
-            folded[f"{node.weights}.bias"] = bias
+        folded[f"{node.weights}.weight"], folded[f"{node.weights}.bias"] = weight, bias
     return folded

@@ -13,6 +13,9 @@ from torch.fx.passes.shape_prop import ShapeProp
 from metanas.deploy.adaptation_graph.activations import is_activation
 from metanas.errors import ExportError
 
+IMAGES = "images"
+"""The name of what the network takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -20,7 +23,7 @@ class Node:
 
     Args:
         name: of its output.
-        inputs: names of what it takes: an earlier node's, or `images`.
+        inputs: names of what it takes: an earlier node's, or `IMAGES`.
         layer: the module; None is the sum of the inputs.
         weights: name of the layer in the folded network, such as `0.through.1`.
         parameters: name of the layer in the meta-parameters, such as `block0.conv1`; empty where
@@ -86,7 +89,7 @@ def _node(node: fx.Node, traced: fx.GraphModule, names: dict[str, str]) -> Node:
 
 
 def _name(node: fx.Node) -> str:
-    return "images" if node.op == "placeholder" else node.name
+    return IMAGES if node.op == "placeholder" else node.name
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
@@ -106,3 +109,9 @@ def _pool_first(nodes: Sequence[Node]) -> list[Node]:
                 second, layer=first.layer, weights=first.weights, input_shape=second.output_shape
             )
     return ordered
+
+
+def kernel_and_stride(node: Node) -> tuple[int, int]:
+    """Of a convolution; its kernel is odd and its padding half of that."""
+    assert isinstance(node.layer, nn.Conv2d)
+    return int(node.layer.kernel_size[0]), int(node.layer.stride[0])

@@ -26,6 +26,7 @@ class GraphWriter:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[Value, NDArray[Any]] = {}
         self._known: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._written: dict[tuple[Any, ...], tuple[Value, ...]] = {}
 
     def constant(self, array: ArrayLike, dtype: type[np.generic] = np.float32) -> Value:
         """A tensor of fixed values; equal ones are stored once."""
@@ -41,14 +42,29 @@ class GraphWriter:
         return self.constant(numbers, np.int64)
 
     def add(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
-        """The output of an operator that gives one."""
-        output = f"v{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        """The output of an operator that gives one; asked for again, the same."""
+        (output,) = self.split(operator, 1, *inputs, **attributes)
         return output
 
-    def image_count(self, batch: Value) -> Value:
-        """How many images a batch has, (1,)."""
-        return self.add("Gather", self.add("Shape", batch), self.ints(0))
+    def split(
+        self, operator: str, outputs: int, *inputs: Value, **attributes: Any
+    ) -> tuple[Value, ...]:
+        """The outputs of an operator that gives several."""
+        key = (operator, inputs, tuple(sorted(attributes.items())))
+        if key not in self._written:
+            names = tuple(f"v{len(self._nodes)}_{index}" for index in range(outputs))
+            self._nodes.append(helper.make_node(operator, inputs, names, **attributes))
+            self._written[key] = names
+        return self._written[key]
+
+    def rows(self, x: Value) -> Value:
+        """The first size of a tensor, (1,), as a float."""
+        size = self.add("Gather", self.add("Shape", x), self.ints(0))
+        return self.add("Cast", size, to=onnx.TensorProto.FLOAT)
+
+    def elements(self, x: Value) -> Value:
+        """How many numbers a tensor has, a scalar, as a float."""
+        return self.add("Cast", self.add("Size", x), to=onnx.TensorProto.FLOAT)
 
     def name(self, value: Value, name: str) -> None:
         """Give a tensor a name from outside, as the graph's outputs have."""
