@@ -57,14 +57,14 @@ class LayerSpec(ABC):
         """Shape of the output for one image."""
 
     @property
-    @abstractmethod
     def macs(self) -> int:
         """Multiply-accumulate operations for one image (convolutions and classifier only)."""
+        return 0
 
     @property
-    @abstractmethod
     def params(self) -> int:
         """Learned parameters: weights, bias, and batch-norm's scale and shift."""
+        return 0
 
     @property
     @abstractmethod

@@ -43,16 +43,6 @@ class AddLayer(LayerSpec):
         return (self.in_channels, -(-self.height // self.pool), -(-self.width // self.pool))
 
     @property
-    def macs(self) -> int:
-        """None: additions are not counted."""
-        return 0
-
-    @property
-    def params(self) -> int:
-        """None."""
-        return 0
-
-    @property
     def peak_values(self) -> int:
         """The two maps; the max-pooling behind their sum needs no more."""
         return 2 * prod(self.input_shape)

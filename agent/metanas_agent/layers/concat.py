@@ -41,16 +41,6 @@ class ConcatLayer(LayerSpec):
         return (self.maps * self.in_channels, self.height, self.width)
 
     @property
-    def macs(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def params(self) -> int:
-        """None."""
-        return 0
-
-    @property
     def peak_values(self) -> int:
         """The maps, and the one that they become."""
         return self.maps * prod(self.input_shape) + prod(self.output_shape)

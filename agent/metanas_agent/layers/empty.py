@@ -26,16 +26,6 @@ class EmptyLayer(LayerSpec):
         return self.input_shape
 
     @property
-    def macs(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def params(self) -> int:
-        """None."""
-        return 0
-
-    @property
     def peak_values(self) -> int:
         """The input, which is the output too."""
         return prod(self.input_shape)

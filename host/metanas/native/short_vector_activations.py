@@ -23,6 +23,7 @@ from numpy.polynomial.polynomial import polyfit
 from numpy.typing import NDArray
 
 from metanas.native.activations import SELU_ALPHA, SELU_SCALE
+from metanas.native.short_vectors import SAVED_BYTES, enter, leave
 
 Array = NDArray[np.floating[Any]]
 
@@ -109,13 +110,8 @@ def _routine(name: str, is_halved: bool) -> Iterator[str]:
     """
     values, cells, distances, above, rounder, slope = 8, 12, 16, 20, 24, 28
     yield from (
-        f".globl {name}",
-        f".type {name}, %function",
-        ".balign 32",
-        f"{name}:",
-        "push {r4-r11, lr}",
-        "vpush {d8-d15}",
-        "ldr r4, [sp, #100]",
+        *enter(name),
+        f"ldr r4, [sp, #{SAVED_BYTES}]",
         "vldmia r4!, {s24-s31}",
         "add r8, r1, r2",
         "add r9, r8, r2",
@@ -160,7 +156,5 @@ def _routine(name: str, is_halved: bool) -> Iterator[str]:
         "subs r3, r3, #1",
         "bne 1b",
         "vmsr fpscr, r12",
-        "vpop {d8-d15}",
-        "pop {r4-r11, pc}",
-        f".size {name}, . - {name}",
+        *leave(name),
     )

@@ -31,10 +31,12 @@ DIRECTIVES = """\
 """What a source in assembler begins with."""
 
 _RING = 8
-_SAVED_BYTES = 4 * (9 + 16)  # registers that a function must give back
 _FIRST_WEIGHT, _FIRST_SUM = 8, 16
 MOST_PIXELS = 4
 """Of a row, in a register tile."""
+
+SAVED_BYTES = 4 * (9 + 16)
+"""Of the registers that a function must give back: behind them are its arguments on the stack."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,6 +80,23 @@ def assembly(tiles: Iterable[Tile]) -> str:
     return f"{DIRECTIVES}{functions}"
 
 
+def enter(name: str) -> tuple[str, ...]:
+    """The beginning of a function that uses all registers."""
+    return (
+        f".globl {name}",
+        f".type {name}, %function",
+        ".balign 32",
+        f"{name}:",
+        "push {r4-r11, lr}",
+        "vpush {d8-d15}",
+    )
+
+
+def leave(name: str) -> tuple[str, ...]:
+    """The end of a function that began with `enter`."""
+    return ("vpop {d8-d15}", "pop {r4-r11, pc}", f".size {name}, . - {name}")
+
+
 def _function(tile: Tile) -> str:
     """See `sum_tiles` in `vectors.h` for the arguments.
 
@@ -87,19 +106,14 @@ def _function(tile: Tile) -> str:
     go are counted where they were passed.
     """
     name = f"fast_{tile.name}"
-    arguments = tile.pixels * CHANNELS * 4 + _SAVED_BYTES
+    arguments = tile.pixels * CHANNELS * 4 + SAVED_BYTES
     bytes_of_sums = tile.pixels * CHANNELS * 4
     sums = _registers(_FIRST_SUM, tile.pixels * CHANNELS)
     first = f"s{_FIRST_SUM}"
     copies = [f"vmov.f32 s{_sum(j)}, {first}" for j in range(1, tile.pixels)]
     lines = [
-        f".globl {name}",
-        f".type {name}, %function",
-        ".balign 32",
-        f"{name}:",
-        "push {r4-r11, lr}",
-        "vpush {d8-d15}",
-        f"add r12, sp, #{_SAVED_BYTES}",
+        *enter(name),
+        f"add r12, sp, #{SAVED_BYTES}",
         "ldm r12, {r4-r7}",
         f"sub r5, r5, #{4 * tile.columns}",
         *["sub r5, r5, r6"] * (tile.kernel - 1),
@@ -141,9 +155,7 @@ def _function(tile: Tile) -> str:
         "bne 1b",
         "vmsr fpscr, r8",
         f"add sp, sp, #{bytes_of_sums}",
-        "vpop {d8-d15}",
-        "pop {r4-r11, pc}",
-        f".size {name}, . - {name}",
+        *leave(name),
     ]
     return "\n".join(lines) + "\n"
 

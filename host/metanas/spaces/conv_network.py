@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 
-import torch
 from torch import Tensor, nn
 
-from metanas.spaces.batch_norm import NORM_EPSILON, batch_norm
 from metanas.spaces.classifier import classifier_shapes, classify, fold_classifier
 from metanas.spaces.convolution import channels_last, convolve
 from metanas.spaces.network import Shapes, Statistics, Weights
-from metanas.spaces.normalisation import moments_of, normalise
+from metanas.spaces.normalisation import Normaliser, fold_norm
 from metanas_agent.layers import ConvLayer, HeadLayer
 
 Convolve = Callable[[str, Tensor], Tensor]
@@ -77,22 +75,12 @@ class ConvNetwork(ABC):
         record: Statistics | None = None,
     ) -> Tensor:
         """Logits (tasks, images, ways); see `Network`."""
-        tasks = len(images)
-        norms = norms or adapted
+        normalise = Normaliser(norms or adapted, len(images), statistics, record)
 
         def layer(name: str, x: Tensor) -> Tensor:
             weight = adapted[f"{name}.weight"].flatten(0, 1)
-            x = convolve(x, weight, stride=self.convs[name].stride, groups=tasks)
-            scale, shift = (
-                norms[f"{name}.{part}"].expand(tasks, -1).flatten() for part in ("scale", "shift")
-            )
-            if statistics is None and record is None:
-                return batch_norm(x, scale, shift)  # which takes a bias off again
-            x = x + adapted[f"{name}.bias"].reshape(-1, 1, 1)
-            moments = statistics[name] if statistics else moments_of(x, tasks)
-            if record is not None:
-                record[name] = moments
-            return normalise(x, scale, shift, moments)
+            x = convolve(x, weight, stride=self.convs[name].stride, groups=len(images))
+            return normalise(name, x, adapted[f"{name}.bias"])
 
         x = self._map(channels_last(images.transpose(0, 1).flatten(1, 2)), layer)
         return classify(x, self.head, self.head_name, adapted)
@@ -103,8 +91,7 @@ class ConvNetwork(ABC):
 
         def fold(name: str) -> nn.Conv2d:
             conv = self.convs[name]
-            gain = norms[f"{name}.scale"] * torch.rsqrt(statistics[name].variance + NORM_EPSILON)
-            offset = adapted[f"{name}.bias"] - statistics[name].mean
+            weight, bias = (adapted[f"{name}.{part}"] for part in ("weight", "bias"))
             module = nn.Conv2d(
                 conv.in_channels,
                 conv.out_channels,
@@ -113,8 +100,9 @@ class ConvNetwork(ABC):
                 padding=conv.kernel // 2,
             )
             assert module.bias is not None
-            module.weight.data = adapted[f"{name}.weight"] * gain.view(-1, 1, 1, 1)
-            module.bias.data = offset * gain + norms[f"{name}.shift"]
+            module.weight.data, module.bias.data = fold_norm(
+                norms, name, statistics[name], weight, bias
+            )
             return module
 
         classifier = fold_classifier(self.head, self.head_name, adapted)

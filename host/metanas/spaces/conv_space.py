@@ -171,10 +171,7 @@ class ConvSpace(SearchSpace[ConvArchitecture], Generic[T]):
     @property
     def settings(self) -> dict[str, str | int | bool]:
         """What makes this space what it is; the dtype, where it is not float32."""
-        return {
-            "space": self.name,
-            "input": "x".join(map(str, self.input_shape)),
-            "ways": self.ways,
+        return super().settings | {
             "downsampling": self.downsampling,
             "pool": self.pool,
             "global_expansion": self.global_expansion,

@@ -50,9 +50,16 @@ class SearchSpace(ABC, Generic[A]):
         self.ways = ways
 
     @property
-    @abstractmethod
     def settings(self) -> dict[str, str | int | bool]:
-        """What makes this space what it is, for provenance and for comparing."""
+        """What makes this space what it is, for provenance and for comparing.
+
+        A space adds its own switches.
+        """
+        return {
+            "space": self.name,
+            "input": "x".join(map(str, self.input_shape)),
+            "ways": self.ways,
+        }
 
     @property
     @abstractmethod

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from metanas.spaces.batch_norm import NORM_EPSILON
 from metanas.spaces.cells.plan import Step
 from metanas.spaces.classifier import fold_classifier
 from metanas.spaces.network import Statistics, Weights
+from metanas.spaces.normalisation import fold_norm
 from metanas_agent.layers import (
     AddLayer,
     ConcatLayer,
@@ -80,9 +80,7 @@ class _Parameters:
         weight = self.adapted[f"{name}.weight"]
         if not stage.norm:
             return weight, None
-        mean, variance = self._statistics[name]
-        gain = self._norms[f"{name}.scale"] * torch.rsqrt(variance + NORM_EPSILON)
-        return weight * gain.view(-1, 1, 1, 1), self._norms[f"{name}.shift"] - mean * gain
+        return fold_norm(self._norms, name, self._statistics[name], weight)
 
 
 def _fold(layer: LayerSpec, name: str, parameters: _Parameters) -> nn.Module:

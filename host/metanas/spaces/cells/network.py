@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metanas.spaces.batch_norm import batch_norm
 from metanas.spaces.cells.convolution import concatenate, convolve_stage
 from metanas.spaces.cells.folded import fold_network
 from metanas.spaces.cells.plan import Step
 from metanas.spaces.classifier import classifier_shapes, classify
 from metanas.spaces.convolution import channels_last
 from metanas.spaces.network import Shapes, Statistics, Weights
-from metanas.spaces.normalisation import moments_of, normalise
+from metanas.spaces.normalisation import Normaliser
 from metanas_agent.layers import AddLayer, ConcatLayer, HeadLayer, OperationLayer, Stage
-
-Normalise = Callable[[str, Tensor], Tensor]
-"""Apply the named batch-norm to a map."""
 
 
 class CellsNetwork:
@@ -74,23 +70,10 @@ class CellsNetwork:
         record: Statistics | None = None,
     ) -> Tensor:
         """Logits (tasks, images, ways); see `Network`."""
-        tasks = len(images)
-        norms = norms or adapted
-
-        def norm(name: str, x: Tensor) -> Tensor:
-            scale, shift = (
-                norms[f"{name}.{part}"].expand(tasks, -1).flatten() for part in ("scale", "shift")
-            )
-            if statistics is None and record is None:
-                return batch_norm(x, scale, shift)
-            moments = statistics[name] if statistics else moments_of(x, tasks)
-            if record is not None:
-                record[name] = moments
-            return normalise(x, scale, shift, moments)
-
+        normalise = Normaliser(norms or adapted, len(images), statistics, record)
         maps = [channels_last(images.transpose(0, 1).flatten(1, 2))]
         for step in self._body:
-            maps.append(_run(step, [maps[number] for number in step.reads], adapted, norm, tasks))
+            maps.append(_run(step, [maps[number] for number in step.reads], adapted, normalise))
         (last,) = self._end.reads
         return classify(maps[last], self._head, self._end.name, adapted)
 
@@ -99,25 +82,23 @@ class CellsNetwork:
         return fold_network(self._steps, adapted, norms or adapted, statistics)
 
 
-def _run(
-    step: Step, given: Sequence[Tensor], adapted: Weights, norm: Normalise, tasks: int
-) -> Tensor:
+def _run(step: Step, given: Sequence[Tensor], adapted: Weights, normalise: Normaliser) -> Tensor:
     match step.layer:
         case OperationLayer(stages=stages):
             (x,) = given
             for stage in stages:
-                x = _run_stage(stage, f"{step.name}.{stage.name}", x, adapted, norm, tasks)
+                x = _run_stage(stage, f"{step.name}.{stage.name}", x, adapted, normalise)
             return x
         case AddLayer():
             one, other = given
             return one + other
         case ConcatLayer():
-            return concatenate(given, tasks=tasks)
+            return concatenate(given, tasks=normalise.tasks)
     raise TypeError(f"no cell has a {step.layer.op} layer")
 
 
 def _run_stage(
-    stage: Stage, name: str, x: Tensor, adapted: Weights, norm: Normalise, tasks: int
+    stage: Stage, name: str, x: Tensor, adapted: Weights, normalise: Normaliser
 ) -> Tensor:
     if stage.kind == "maxpool":
         return F.max_pool2d(x, stage.kernel, stage.stride, stage.padding)
@@ -125,5 +106,5 @@ def _run_stage(
         return F.avg_pool2d(x, stage.kernel, stage.stride, stage.padding, count_include_pad=False)
     if stage.relu:
         x = F.relu(x)
-    x = convolve_stage(x, adapted[f"{name}.weight"], stage, tasks=tasks)
-    return norm(name, x) if stage.norm else x
+    x = convolve_stage(x, adapted[f"{name}.weight"], stage, tasks=normalise.tasks)
+    return normalise(name, x) if stage.norm else x

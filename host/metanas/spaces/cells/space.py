@@ -98,13 +98,7 @@ class CellsSpace(SearchSpace[CellsArchitecture]):
     @property
     def settings(self) -> dict[str, str | int | bool]:
         """What makes this space what it is."""
-        return {
-            "space": self.name,
-            "input": "x".join(map(str, self.input_shape)),
-            "ways": self.ways,
-            "channels": self.channels,
-            "cells": self.cells,
-        }
+        return super().settings | {"channels": self.channels, "cells": self.cells}
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
