@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -26,16 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from metanas.native import Target, build_layer_program, find_target
+from metanas.native import build_layer_program, find_target
 from metanas.spaces import make_space
 from metanas_agent.layers import ConvLayer, LayerSpec, parse_layer
-from support.native_program import words
+from support.instruction_count import NoCounterError, counting_emulator, instructions_per_mac
 
 INPUT_SHAPES = ((1, 28, 28), (3, 84, 84))
 WANTED = 2.0
-PLUGIN_SOURCE = Path(__file__).with_name("instruction_counter.c")
-PLUGIN_VERSIONS = range(1, 7)
-FEW_MACS = 1_000_000
 LARGEST_MACS = 60_000_000  # seconds in the emulator
 
 
@@ -45,12 +39,13 @@ def main() -> None:
     program = build_layer_program(target).path
     layers = [parse_layer(key) for key in options.layer] or choose_layers(options.sample)
     with tempfile.TemporaryDirectory() as folder:
-        command = emulator_with_plugin(target, program, Path(folder))
+        try:
+            command = counting_emulator(target, program, Path(folder))
+        except NoCounterError as error:
+            sys.exit(str(error))
 
         def measure(layer: LayerSpec) -> float:
-            calls = max(1, FEW_MACS // layer.macs)  # what a call prints differs by a few hundred
-            spent = count(command, layer, 1 + calls) - count(command, layer, 1)
-            ratio = spent / calls / layer.macs
+            ratio = instructions_per_mac(command, layer)
             print(f"{layer.key:48}{ratio:6.2f}", flush=True)
             return ratio
 
@@ -79,34 +74,6 @@ def choose_layers(sample: int) -> list[LayerSpec]:
         ]
         chosen += shuffle.sample(layers, sample)
     return chosen
-
-
-def emulator_with_plugin(target: Target, program: Path, folder: Path) -> list[str]:
-    """The command that runs the program and counts, with the plugin built for this emulator."""
-    name, *arguments = target.emulator
-    emulator = shutil.which(name.removesuffix("-static"))
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if emulator is None or compiler is None:
-        sys.exit("needs qemu-user and a C compiler: apt install qemu-user gcc")
-    for version in PLUGIN_VERSIONS:
-        plugin = folder / f"counter{version}.so"
-        flags = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={version}"]
-        subprocess.run([compiler, *flags, str(PLUGIN_SOURCE), "-o", str(plugin)], check=True)
-        command = [emulator, *arguments, "-plugin", str(plugin), str(program)]
-        done = subprocess.run(command, input=b"", capture_output=True, check=False)
-        if b"instructions" in done.stderr:
-            return command
-    sys.exit(f"{emulator} does not take the plugin: {done.stderr.decode().strip()}")
-
-
-def count(command: list[str], layer: LayerSpec, calls: int) -> int:
-    """Instructions of a process that prepares a layer and runs it so many times."""
-    lines = f"layer {words(layer)} 1\nrun {calls}\n"
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    found = re.search(r"instructions (\d+)", done.stderr)
-    if not found or "ns " not in done.stdout:
-        sys.exit(f"{layer.key}: {done.stdout} {done.stderr}")
-    return int(found[1])
 
 
 def report(layers: list[LayerSpec], ratios: list[float]) -> str:
