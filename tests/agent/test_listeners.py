@@ -147,7 +147,7 @@ class TestTls:
         pair = write_identity(state)
         let_in(state, host.certificate)
         with AgentProcess(
-            *("--host", "127.0.0.1", "--runtime", "onnx", "--lease-s", "1.5"), state=state
+            *("--host", "127.0.0.1", "--runtime", "onnx", "--lease-s", "4"), state=state
         ) as agent:
             agent.certificate = pair.certificate
             yield agent
@@ -180,7 +180,7 @@ class TestTls:
         with AgentDevice("pi0", reach(host)) as device:
             rows = device.measure(layers, QUICK)
             next(rows)
-            time.sleep(2.0)  # longer than the lease: a thread gives signs of life meanwhile
+            time.sleep(5.0)  # longer than the lease: a thread gives signs of life meanwhile
             assert len(list(rows)) == 19
 
     def test_reading_and_signs_of_life_do_not_disturb_each_other(self, board, reach, host):
