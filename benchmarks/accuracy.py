@@ -1,11 +1,12 @@
 """Few-shot accuracy at the paper's scale, or at a share of it: tables 2, 4 and 5 of H-Meta-NAS.
 
     python benchmarks/accuracy.py ROW ... --folder F [--scale 0.01] [--accelerator cuda]
-        [--validation-tasks 100] [--only-baseline] [--json]
+        [--population 100] [--rounds 200] [--validation-tasks 100] [--only-baseline] [--json]
 
 Each row is the whole pipeline: meta-train the super-network, adapt under the row's constraints,
 retrain what was found, evaluate it over 600 test episodes; then the hand-made network of MAML++,
 trained equally long. With --scale 1 that is the paper's schedule of 100 epochs of 500 outer steps.
+With a shorter search than the paper's, it is a smaller share still.
 An interrupted run goes on from its folder. Accuracies are given in both batch-norm protocols.
 """
 
@@ -42,11 +43,14 @@ def main() -> None:
         folder = RunFolder.create(arguments.folder / name, settings)
         outer = scaled(row.outer, arguments.scale, arguments.seed)
         validation = ValidationSettings(tasks=arguments.validation_tasks)
+        search = SearchSettings(
+            population=arguments.population, rounds=arguments.rounds, seed=arguments.seed
+        )
         with Workers(arguments.workers, arguments.accelerator) as workers:
             if row.baseline:
                 train(workers, folder, BASELINE, row.baseline, outer, validation)
             if not arguments.only_baseline:
-                found = _found(workers, folder, row, outer)
+                found = _found(workers, folder, row, outer, search)
                 train(workers, folder, FOUND, found, outer, validation)
         for entry in entries(folder, row):
             print(json.dumps({"row": name} | entry) if arguments.json else _line(name, entry))
@@ -105,10 +109,11 @@ def curve(folder: RunFolder, name: str) -> list[tuple[float, float]]:
     return points[:: max(len(points) // CURVE_POINTS, 1)]
 
 
-def _found(workers: Workers, folder: RunFolder, row: Row, outer: OuterSettings) -> str:
+def _found(
+    workers: Workers, folder: RunFolder, row: Row, outer: OuterSettings, search: SearchSettings
+) -> str:
     shrinking = ShrinkingSettings(start_epoch=START_EPOCH, end_epoch=outer.epochs)
     stages.meta_train_supernet(workers, folder, outer, shrinking)
-    search = SearchSettings(seed=outer.seed)
     return stages.search_architecture(workers, folder, row.constraints, search).winner.architecture
 
 
@@ -134,6 +139,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the paper's outer steps")
     parser.add_argument("--accelerator", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--population", type=int, default=100, help="P of the search")
+    parser.add_argument("--rounds", type=int, default=200, help="M of the search")
     parser.add_argument("--validation-tasks", type=int, default=100, help="after every epoch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only-baseline", action="store_true", help="the hand-made network alone")
