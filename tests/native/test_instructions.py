@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.importorskip("tvm", reason="needs apache-tvm: pip install 'metanas[native]'")
+
 from metanas.native import build_layer_program, find_target
 from metanas.spaces import make_space
 from metanas_agent.layers import ConvLayer

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("tvm", reason="needs apache-tvm: pip install 'metanas[native]'")
+
 from metanas.native import KernelSet, build_layer_program, find_target
 from metanas.native.cache import harness_folder
+from metanas.native.codegen import write_curves
 from metanas.native.short_vector_activations import CURVES, Curve
 from metanas.native.short_vectors import MOST_PIXELS, Tile, assembly
 from metanas.native.toolchain import find_toolchain
@@ -19,10 +22,6 @@ from metanas_agent.layers import ConvLayer
 from support.layer_reference import check_layer
 from support.native_program import Array, NativeProgram
 from support.reference_activations import activated
-
-pytest.importorskip("tvm", reason="needs apache-tvm: pip install 'metanas[native]'")
-
-from metanas.native.codegen import write_curves
 
 WITH, WITHOUT = "arm1176", "cortex-a15"  # processors for the emulator
 VALUES = 4096
