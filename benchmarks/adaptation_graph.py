@@ -1,15 +1,16 @@
 """The inner loop as an ONNX graph against the inner loop in torch, one thread each.
 
     python benchmarks/adaptation_graph.py random [--networks 500] [--input 1x28x28] [--seed 0]
+                                                   [--space cells]
     python benchmarks/adaptation_graph.py accuracy [--run RUN | --downsampling pooled]
                                                    [--episodes 600]
-    python benchmarks/adaptation_graph.py speed [--repeats 20]
-    python benchmarks/adaptation_graph.py load [--repeats 20]
+    python benchmarks/adaptation_graph.py speed [--repeats 20] [--space cells]
+    python benchmarks/adaptation_graph.py load [--repeats 20] [--space cells]
 
-`random` exports random architectures of both spaces, half of them `pooled` and half `strided`,
-and learns one random task with each; without --run, `accuracy` first trains a network on the
-embedded glyphs for a moment. A difference is that of a learned weight from the one that torch
-learns in float64, as a share of its tensor's largest; `torch` is that of torch's own float32.
+`random` exports random architectures of every space, those of VGG9 and ResNet12 `pooled` and
+`strided`, and learns one random task with each; without --run, `accuracy` first trains a network
+on the embedded glyphs for a moment. A difference is that of a learned weight from the one that
+torch learns in float64, as a share of its tensor's largest; `torch` is that of torch's own float32.
 `accuracy` also gives that of all weights together, as a vector: its length as a share of theirs.
 
 `speed` compares the processor time, not the time of day, so that other programs on the machine
@@ -32,11 +33,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from eager_inner_loop import eager
 from input_shape import input_shape
 from metanas.deploy.adaptation_graph import export_adaptation_graphs
 from metanas.deploy.adaptation_graph.agreement import (
@@ -48,8 +48,9 @@ from metanas.deploy.adaptation_graph.agreement import (
     one_threaded,
     run_adaptation,
 )
+from metanas.deploy.adaptation_graph.traced_network import trace_network
 from metanas.errors import ExportError
-from metanas.meta import MetaParameters, OuterSettings, adapted_weights, norms_at
+from metanas.meta import OuterSettings, adapted_weights
 from metanas.parallel import Workers
 from metanas.runs import (
     FOUND,
@@ -60,9 +61,17 @@ from metanas.runs import (
     train_network,
 )
 from metanas.runs.training import trained_architecture
-from metanas.spaces.conv_network import ConvNetwork
 from support.learning_networks import learning_network, random_support, random_text
 from support.random_networks import WAYS, make_card
+
+_MIXED = (
+    "skip@0+conv3x3@1,maxpool3x3@0+sepconv3x3@2,avgpool3x3@1+dilconv3x3@3:"
+    "conv1x5-5x1@0+maxpool3x3@1,skip@0+sepconv3x3@2,dilconv3x3@1+avgpool3x3@3"
+)
+"""Every operation of the cells in one network."""
+
+_SEPARABLE = ",".join(["sepconv3x3@0+sepconv3x3@1"] * 3)
+"""The cell of the most convolutions."""
 
 SPEED = (
     ("vgg9", (1, 28, 28), "strided", "k3c16relu-k3c16relu-k3c16relu-k3c16relu"),
@@ -73,6 +82,16 @@ SPEED = (
     ("vgg9", (3, 84, 84), "strided", "k3c48relu-k3c48relu-k3c48relu-k3c48relu"),
     ("vgg9", (3, 84, 84), "pooled", "k3c16relu-k3c16relu-k3c32relu-k3c32relu"),
     ("resnet12", (3, 84, 84), "pooled", "k3c8relu-k1c16elu-k5c8selu-k3c16relu-k1c16relu-k3c32relu"),
+    ("cells", (1, 28, 28), "", _MIXED),
+    ("cells", (1, 28, 28), "", f"{_SEPARABLE}:{_SEPARABLE}"),
+    ("cells", (3, 84, 84), "", _MIXED),
+)
+KINDS = (
+    ("vgg9", "pooled"),
+    ("resnet12", "pooled"),
+    ("vgg9", "strided"),
+    ("resnet12", "strided"),
+    ("cells", ""),
 )
 STEPS = 5
 
@@ -87,18 +106,13 @@ def main() -> None:
 def random_networks(options: argparse.Namespace) -> None:
     found: list[tuple[float, float]] = []
     refused = 0
+    kinds = [kind for kind in KINDS if options.space in ("", kind[0])]
     for number in range(options.networks):
-        space = ("vgg9", "resnet12")[number % 2]
-        downsampling = ("pooled", "strided")[number // 2 % 2]
-        seed, shape = options.seed + number, options.input
-        text = random_text(space, seed, input_shape=shape, downsampling=downsampling)
+        space, downsampling = kinds[number % len(kinds)]
+        seed, shape, settings = options.seed + number, options.input, space_settings(downsampling)
+        text = random_text(space, seed, input_shape=shape, settings=settings)
         network, parameters = learning_network(
-            space,
-            text,
-            input_shape=shape,
-            settings={"downsampling": downsampling},
-            steps=STEPS,
-            seed=seed,
+            space, text, input_shape=shape, settings=settings, steps=STEPS, seed=seed
         )
         card = make_card(text, channels=shape[0])
         try:
@@ -188,11 +202,12 @@ def together(given: Folded, expected: Folded) -> float:
 
 def speed(options: argparse.Namespace) -> None:
     print("space     input    sampling  graph ms  eager ms  times  metanas ms  times  architecture")
-    for space, shape, downsampling, text in SPEED:
+    for space, shape, downsampling, text in chosen(options):
+        settings = space_settings(downsampling)
         network, parameters = learning_network(
-            space, text, input_shape=shape, settings={"downsampling": downsampling}, steps=STEPS
+            space, text, input_shape=shape, settings=settings, steps=STEPS
         )
-        assert isinstance(network, ConvNetwork)
+        nodes = trace_network(network, shape).nodes
         card = make_card(text, channels=shape[0])
         graphs = export_adaptation_graphs(network, parameters, input_shape=shape, metadata=card)
         session = one_threaded(graphs.adaptation)
@@ -202,7 +217,7 @@ def speed(options: argparse.Namespace) -> None:
         graph_ms, eager_ms, own_ms = best_ms(
             options.repeats,
             lambda s=session, f=support: s.run(None, f),
-            lambda n=network, p=parameters, x=x, y=y: eager(n, p, x, y),
+            lambda n=nodes, p=parameters, x=x, y=y: eager(n, p, x, y),
             lambda n=network, p=parameters, x=x, y=y: adapted_weights(n, p, x[None], y[None]),
         )
         size = "x".join(map(str, shape))
@@ -215,9 +230,10 @@ def speed(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> None:
     print("space     input    sampling  default: load  first run   agent: load  first run  network")
-    for space, shape, downsampling, text in SPEED:
+    for space, shape, downsampling, text in chosen(options):
+        settings = space_settings(downsampling)
         network, parameters = learning_network(
-            space, text, input_shape=shape, settings={"downsampling": downsampling}, steps=STEPS
+            space, text, input_shape=shape, settings=settings, steps=STEPS
         )
         card = make_card(text, channels=shape[0])
         graphs = export_adaptation_graphs(network, parameters, input_shape=shape, metadata=card)
@@ -237,6 +253,16 @@ def load(options: argparse.Namespace) -> None:
             f"{agent[0]:9.1f} ms {agent[1]:7.1f} ms  {text}",
             flush=True,
         )
+
+
+def chosen(options: argparse.Namespace) -> list[tuple[str, tuple[int, int, int], str, str]]:
+    """Space, input, down-sampling and architecture of the networks that are timed."""
+    return [row for row in SPEED if options.space in ("", row[0])]
+
+
+def space_settings(downsampling: str) -> dict[str, str]:
+    """Of a space that has the switch."""
+    return {"downsampling": downsampling} if downsampling else {}
 
 
 def _session(model: bytes, *, in_agent: bool) -> onnxruntime.InferenceSession:
@@ -260,38 +286,6 @@ def best_ms(repeats: int, *calls: Callable[[], object]) -> list[float]:
     return best
 
 
-def eager(
-    network: ConvNetwork, parameters: MetaParameters, images: Tensor, labels: Tensor
-) -> dict[str, Tensor]:
-    """The inner loop for one task, in torch's own operations."""
-    weights = {n: t.detach().clone().requires_grad_() for n, t in parameters.adapted.items()}
-    head, head_name = network.head, network.head_name
-    for step in range(parameters.steps):
-        norms = norms_at(parameters, step)
-
-        def layer(
-            name: str, x: Tensor, w: dict[str, Tensor] = weights, n: dict[str, Tensor] = norms
-        ) -> Tensor:
-            conv = network.convs[name]
-            half = conv.kernel // 2
-            x = F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], conv.stride, half)
-            scale, shift = n[f"{name}.scale"], n[f"{name}.shift"]
-            return F.batch_norm(x, None, None, scale, shift, training=True)
-
-        x = network._map(images, layer)
-        if head.pool_window != (1, 1):
-            x = F.avg_pool2d(x, head.pool_window, head.pool_stride)
-        weight = weights[f"{head_name}.weight"].flatten(1)
-        logits = F.linear(x.flatten(1), weight, weights[f"{head_name}.bias"])
-        loss = F.cross_entropy(logits, labels)
-        gradients = torch.autograd.grad(loss, list(weights.values()))
-        weights = {
-            name: (weight - parameters.rates[name][step] * gradient).detach().requires_grad_()
-            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
-        }
-    return weights
-
-
 def _trained(path: Path, downsampling: str) -> RunFolder:
     folder = RunFolder.create(path, RunSettings(workers=1, downsampling=downsampling))
     with Workers(1) as workers:
@@ -306,6 +300,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--networks", type=int, default=500)
     parser.add_argument("--input", type=input_shape, default=(1, 28, 28))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--space", choices=("vgg9", "resnet12", "cells"), default="")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--downsampling", choices=("pooled", "strided"), default="pooled")
     parser.add_argument("--episodes", type=int, default=600)

@@ -30,6 +30,16 @@ from support.random_networks import WAYS, make_card
 SHAPE = (1, 14, 14)
 TEXT = "k3c8relu-k5c16elu"
 RESIDUAL = "k3c8relu-k1c16elu-k5c8selu-k3c16sigmoid-k1c16relu6-k3c32leakyrelu"
+CELLS = (
+    "skip@0+conv3x3@1,maxpool3x3@0+sepconv3x3@2,avgpool3x3@1+dilconv3x3@3",
+    "sepconv3x3@0+skip@1,avgpool3x3@0+conv1x5-5x1@2,maxpool3x3@1+dilconv3x3@3",
+    "conv1x5-5x1@0+avgpool3x3@1,dilconv3x3@0+skip@2,maxpool3x3@1+conv3x3@3",
+)
+"""Any two of them have all operations."""
+
+VGG9 = ("vgg9", "k3c16relu-k5c16elu", {}, 3)
+SMALL_CELLS = ("cells", f"{CELLS[0]}:{CELLS[1]}", {"channels": 4, "cells": 2}, 2)
+"""Space, architecture, settings and steps."""
 
 
 def export(network, parameters, shape=SHAPE, **options):
@@ -39,10 +49,10 @@ def export(network, parameters, shape=SHAPE, **options):
     )
 
 
-@pytest.fixture(scope="module")
-def pair():
-    space = "vgg9"
-    return learning_network(space, "k3c16relu-k5c16elu", input_shape=SHAPE)
+@pytest.fixture(scope="module", params=[VGG9, SMALL_CELLS], ids=["vgg9", "cells"])
+def pair(request):
+    space, text, settings, steps = request.param
+    return learning_network(space, text, input_shape=SHAPE, settings=settings, steps=steps)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +69,8 @@ def graphs(pair):
         ("vgg9", "k3c16relu-k3c16relu-k3c16relu-k3c16relu", (1, 28, 28), {"pool": 1}),
         ("resnet12", RESIDUAL, (1, 13, 11), {}),
         ("resnet12", RESIDUAL, (3, 13, 16), {"downsampling": "strided"}),
+        ("cells", f"{CELLS[1]}:{CELLS[2]}", (1, 15, 14), {"channels": 5, "cells": 4}),
+        ("cells", f"{CELLS[2]}:{CELLS[0]}", (3, 12, 11), {"channels": 4, "cells": 3}),
     ],
 )
 def test_the_weights_are_those_of_torch(space, text, shape, settings):
@@ -72,8 +84,17 @@ def test_the_weights_are_those_of_torch(space, text, shape, settings):
 
 
 @pytest.mark.parametrize("switches", [{"adapted_norms": True}, {"per_step_norms": False}])
-def test_however_batch_norm_is_learned(switches):
-    network, parameters = learning_network("vgg9", "k3c16relu", input_shape=SHAPE, **switches)
+@pytest.mark.parametrize(
+    ("space", "text", "settings"),
+    [
+        ("vgg9", "k3c16relu", {}),
+        ("cells", f"{CELLS[0]}:{CELLS[1]}", {"channels": 5, "cells": 2}),
+    ],
+)
+def test_however_batch_norm_is_learned(space, text, settings, switches):
+    network, parameters = learning_network(
+        space, text, input_shape=SHAPE, settings=settings, **switches
+    )
     images, labels = random_support(SHAPE, shots=2)
     learned = run_adaptation(export(network, parameters).adaptation, images, labels)
     exact = learned_by_torch(network, parameters, images, labels, torch.float64)
@@ -155,13 +176,15 @@ def test_the_files_say_what_they_are(graphs):
         onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
-def test_inputs_and_outputs(graphs):
+def test_inputs_and_outputs(pair, graphs):
     adaptation, classifier = map(
         onnx.load_model_from_string, (graphs.adaptation, graphs.classifier)
     )
     support = {"support_images": ["images", *SHAPE], "support_labels": ["images", WAYS]}
     assert _sizes(adaptation.graph.input) == support
-    assert _sizes(adaptation.graph.output)["0.weight"] == [16, 1, 3, 3]
+    module = folded_by_torch(*pair, *random_support(SHAPE))
+    weights = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    assert _sizes(adaptation.graph.output) == weights
     assert _sizes(classifier.graph.input) == support | {"query_images": ["queries", *SHAPE]}
     assert _sizes(classifier.graph.output) == {"logits": ["queries", WAYS]}
 
@@ -173,7 +196,7 @@ def _sizes(values):
     }
 
 
-@pytest.mark.parametrize("opset", [14, 17, 20])
+@pytest.mark.parametrize("opset", [14, 16, 17, 19, 20, 21, 22, 23, 25, 26])
 def test_in_the_opset_that_a_board_reads(pair, graphs, opset):
     model = export(*pair, opset=opset).adaptation
     assert [i.version for i in onnx.load_model_from_string(model).opset_import] == [opset]
@@ -225,15 +248,16 @@ def test_a_layer_that_no_gradient_is_known_of(pair, change, layer):
 def test_weights_that_are_not_numbers_are_refused(pair):
     network, parameters = pair
     named = {name: tensor.clone() for name, tensor in parameters.named()}
-    named["adapted/conv0.weight"][0] = torch.nan
+    named[f"adapted/{next(iter(parameters.adapted))}"][0] = torch.nan
     with pytest.raises(ExportError, match="not finite"):
         export(network, MetaParameters.from_named(named))
 
 
-def test_a_graph_that_learns_something_else_is_refused(pair, graphs):
+@pytest.mark.parametrize(("pair", "factor"), [(VGG9, 1.01), (SMALL_CELLS, 1.1)], indirect=["pair"])
+def test_a_graph_that_learns_something_else_is_refused(pair, graphs, factor):
     network, parameters = pair
     named = {name: tensor.clone() for name, tensor in parameters.named()}
-    named["rates/conv0.weight"][1] *= 1.01
+    named[f"rates/{next(iter(parameters.rates))}"][1] *= factor
     with pytest.raises(ExportError, match=r"ONNX Runtime learns weights that are .* off"):
         check_adaptation(
             graphs.adaptation,
@@ -245,13 +269,20 @@ def test_a_graph_that_learns_something_else_is_refused(pair, graphs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("downsampling", ["pooled", "strided"])
-@pytest.mark.parametrize("space", ["vgg9", "resnet12"])
+@pytest.mark.parametrize(
+    ("space", "settings"),
+    [
+        *(
+            (space, {"downsampling": downsampling})
+            for space in ("vgg9", "resnet12")
+            for downsampling in ("pooled", "strided")
+        ),
+        ("cells", {}),
+    ],
+)
 @pytest.mark.parametrize("seed", range(10))
-def test_random_networks(space, downsampling, seed):
+def test_random_networks(space, settings, seed):
     shape = (3, 28, 28)
-    text = random_text(space, seed, input_shape=shape, downsampling=downsampling)
-    network, parameters = learning_network(
-        space, text, input_shape=shape, settings={"downsampling": downsampling}
-    )
+    text = random_text(space, seed, input_shape=shape, settings=settings)
+    network, parameters = learning_network(space, text, input_shape=shape, settings=settings)
     export(network, parameters, shape)  # it checks

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from metanas.deploy.adaptation_graph import pixels
+from metanas.deploy.adaptation_graph.gathered import pixels
 
 SIDES = [(1, 1), (1, 4), (5, 1), (6, 6), (7, 5), (12, 8)]
 KERNELS = [(1, 1), (3, 1), (5, 1), (1, 2), (3, 2), (5, 2)]

@@ -16,6 +16,10 @@ from support.random_networks import make_card
 
 SHAPE = (3, 14, 14)
 TEXT = "k3c16relu-k5c16elu-k1c16selu"
+CELLS = (
+    "skip@0+conv3x3@1,maxpool3x3@0+sepconv3x3@2,avgpool3x3@1+dilconv3x3@3:"
+    "sepconv3x3@0+skip@1,avgpool3x3@0+conv1x5-5x1@2,maxpool3x3@1+dilconv3x3@3"
+)
 
 
 def sizes(model: onnx.ModelProto) -> dict[str, list[int | str]]:
@@ -58,13 +62,20 @@ def test_sizes_that_follow_from_another_name_stay_unnamed():
     assert not sizes(model)
 
 
-@pytest.mark.parametrize("downsampling", ["pooled", "strided"])
+@pytest.mark.parametrize(
+    ("space", "text", "settings"),
+    [
+        ("vgg9", TEXT, {"downsampling": "pooled"}),
+        ("vgg9", TEXT, {"downsampling": "strided"}),
+        ("cells", CELLS, {"channels": 4, "cells": 2}),
+    ],
+)
 @pytest.mark.parametrize("opset", [14, 18])
-def test_a_runtime_can_infer_every_size(downsampling, opset):
+def test_a_runtime_can_infer_every_size(space, text, settings, opset):
     network, parameters = learning_network(
-        "vgg9", TEXT, input_shape=SHAPE, settings={"downsampling": downsampling}, steps=2
+        space, text, input_shape=SHAPE, settings=settings, steps=2
     )
-    card = make_card(TEXT, channels=SHAPE[0])
+    card = make_card(text, channels=SHAPE[0])
     graphs = export_adaptation_graphs(
         network, parameters, input_shape=SHAPE, metadata=card, opset=opset
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,33 +16,43 @@ from metanas.data import DataSet, Episodes, EpisodeSampler, EpisodeSettings
 from metanas.deploy import ModelCard, compare, export_onnx
 from metanas.deploy.adaptation_graph import export_adaptation_graphs
 from metanas.meta import MetaParameters, adapted_weights, initialise, norms_at, support_statistics
-from metanas.spaces import VGG9Space
+from metanas.spaces import make_space
 from metanas.spaces.network import Network
 from metanas_agent.learning.learn import learn
-from support.random_networks import random_vgg9
+from support.random_networks import random_network
 
 WAYS, SHOTS, STEPS = 5, 2, 3
 ARCHITECTURE = "k3c16relu-k5c16relu6-k1c32selu-k3c16leakyrelu"
+CELL = "sepconv3x3@0+conv3x3@1,maxpool3x3@0+dilconv3x3@2,avgpool3x3@1+skip@3"
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("downsampling", ["pooled", "strided"])
-def test_as_torch_learns(tmp_path: Path, glyphs: DataSet, downsampling: str) -> None:
-    space = VGG9Space(input_shape=glyphs.shape, ways=WAYS, downsampling=downsampling)
-    network = space.network(space.parse(ARCHITECTURE))
+@pytest.mark.parametrize(
+    ("name", "architecture", "options"),
+    [
+        ("vgg9", ARCHITECTURE, {"downsampling": "pooled"}),
+        ("vgg9", ARCHITECTURE, {"downsampling": "strided"}),
+        ("cells", f"{CELL}:{CELL}", {"channels": 8, "cells": 2}),
+    ],
+)
+def test_as_torch_learns(
+    tmp_path: Path, glyphs: DataSet, name: str, architecture: str, options: dict[str, Any]
+) -> None:
+    space = make_space(name, input_shape=glyphs.shape, ways=WAYS, **options)
+    network = space.network(space.parse(architecture))
     parameters = initialise([network], steps=STEPS, rate=0.1, seed=0)
     settings = EpisodeSettings(ways=WAYS, shots=SHOTS, queries=3)
     episode = EpisodeSampler(glyphs.test, settings, 0).batch(0, 1)
     expected = learned_by_torch(network, parameters, episode)
 
     card = ModelCard(
-        architecture=ARCHITECTURE,
+        architecture=architecture,
         dataset=glyphs.name,
         labels=tuple("ABCDE"),
         mean=glyphs.mean,
         std=glyphs.std,
     )
-    other = random_vgg9(ARCHITECTURE, input_shape=glyphs.shape, downsampling=downsampling)
+    other = random_network(space, architecture)
     model = export_onnx(other, input_shape=glyphs.shape, metadata=card)
     (tmp_path / "model.onnx").write_bytes(model)
     graphs = export_adaptation_graphs(network, parameters, input_shape=glyphs.shape, metadata=card)

@@ -1,15 +1,16 @@
-"""A network of cells goes the way that every network goes, but has no adaptation graph yet."""
+"""A network of cells goes the way that every network goes."""
 
 import onnx
 import pytest
+from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from metanas.cli.app import app
-from metanas.errors import NoAdaptationGraphError
+from metanas.deploy.adaptation_graph.agreement import difference, run_adaptation
 from metanas.meta import OuterSettings
 from metanas.parallel import Workers
 from metanas.profiling import network_model
-from metanas.runs import FOUND, RunFolder, RunSettings, export_adaptation, train_network
+from metanas.runs import FOUND, RunFolder, RunSettings, train_network
 from metanas.spaces import CellsSpace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,28 +32,35 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(folder):
-    """What `metanas export` prints; an older graph lies in the folder."""
-    folder.adaptation_graph.write_bytes(b"of another network")
+    """What `metanas export` has written."""
     done = CliRunner().invoke(app, ["export", str(folder.path)])
     assert done.exit_code == 0, done.output
-    return done.output.splitlines()
+    return folder
 
 
-def test_export_says_that_there_is_no_adaptation_graph_and_goes_on(folder, exported):
-    (line,) = (line for line in exported if "adaptation graph" in line)
-    assert line.startswith("no adaptation graph is written of networks of the space cells")
-    assert not folder.adaptation_graph.exists()
-    with pytest.raises(NoAdaptationGraphError):
-        export_adaptation(folder)
+def test_the_first_test_task_is_learned_again(exported, glyphs):
+    stored = onnx.load(exported.model).graph.initializer
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in stored}
+    first, second = (learned(exported, glyphs, task) for task in (0, 1))
+    assert set(first) <= set(tensors)
+    assert difference(first, {name: tensors[name] for name in first}) < 0.01
+    assert difference(second, {name: tensors[name] for name in second}) > 0.1
 
 
-def test_the_file_has_the_operators_that_are_timed(folder, exported):
+def learned(folder, data, task):
+    """By the graph, from the support set of a test task."""
+    episode = folder.settings.sampler(data, "test").batch(task, 1)
+    images, labels = episode.support_images[0].numpy(), episode.support_labels[0].numpy()
+    return run_adaptation(folder.adaptation_graph.read_bytes(), images, labels)
+
+
+def test_the_file_has_the_operators_that_are_timed(exported):
     """Of a network whose rows are summed, and of one that is timed without training it."""
     space = CellsSpace(input_shape=(1, 28, 28), ways=2)
     timed = network_model(space, space.parse(ARCHITECTURE), seed=0)
     written, drawn = (
         [node.op_type for node in model.graph.node]
-        for model in (onnx.load(folder.model), onnx.load_model_from_string(timed))
+        for model in (onnx.load(exported.model), onnx.load_model_from_string(timed))
     )
     assert written[:-2] == drawn[:-2]
     assert drawn[-2:] == ["Flatten", "Gemm"]

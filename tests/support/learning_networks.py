@@ -15,10 +15,14 @@ from support.random_networks import WAYS
 
 
 def random_text(
-    space: str, seed: int, *, input_shape: tuple[int, int, int], downsampling: str = "pooled"
+    space: str,
+    seed: int,
+    *,
+    input_shape: tuple[int, int, int],
+    settings: dict[str, Any] | None = None,
 ) -> str:
     """A random architecture of a space."""
-    made = make_space(space, input_shape=input_shape, ways=WAYS, downsampling=downsampling)
+    made = make_space(space, input_shape=input_shape, ways=WAYS, **(settings or {}))
     (genes,) = made.sample(1, np.random.default_rng(seed))
     return str(made.from_genes(genes))
 

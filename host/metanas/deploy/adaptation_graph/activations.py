@@ -83,8 +83,8 @@ def activate(writer: GraphWriter, layer: nn.Module, x: Value) -> Value:
             return x
 
 
-def is_activation(layer: nn.Module | None) -> bool:
-    """Whether a module is one of those that this file knows."""
+def is_activation(layer: object) -> bool:
+    """Whether a layer is one of those that this file knows."""
     return type(layer) in _DERIVATIVES
 
 

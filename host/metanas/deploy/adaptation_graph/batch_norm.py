@@ -1,4 +1,4 @@
-"""Batch-norm by the images' own statistics, and its gradient, on maps (1, channels, pixels).
+"""Batch-norm by the images' own statistics, and its gradient.
 
 With a channel's pixels side by side, sums and factors of a channel are the fastest that they get.
 """
@@ -12,8 +12,6 @@ import numpy as np
 
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 from metanas.spaces.batch_norm import NORM_EPSILON
-
-_OVER_PIXELS = (0, 2)
 
 
 class Moments(NamedTuple):
@@ -40,19 +38,34 @@ class Normalised(NamedTuple):
 
 
 def batch_norm(
-    writer: GraphWriter, x: Value, scale: Value, shift: Value, channels: int
+    writer: GraphWriter,
+    x: Value,
+    scale: Value,
+    shift: Value,
+    *,
+    channels: int,
+    over: tuple[int, ...],
 ) -> Normalised:
-    """Each channel normalised, scaled and shifted."""
+    """Each channel normalised, scaled and shifted.
+
+    Args:
+        writer: gets the operations.
+        x: a map whose second dimension are the channels.
+        scale: (channels,).
+        shift: (channels,).
+        channels: their number.
+        over: the map's other dimensions.
+    """
     zeros = writer.constant(np.zeros(channels))
 
     def over_pixels(x: Value) -> Value:
-        return writer.add("ReduceMean", x, axes=_OVER_PIXELS, keepdims=0)
+        return writer.add("ReduceMean", x, axes=over, keepdims=0)
 
     def normalise(x: Value, scale: Value, shift: Value, mean: Value) -> Value:
         inputs = (x, scale, shift, mean, variance)
         return writer.add("BatchNormalization", *inputs, epsilon=NORM_EPSILON)
 
-    mean = writer.add("ReduceMean", x, axes=_OVER_PIXELS, keepdims=1)
+    mean = writer.add("ReduceMean", x, axes=over, keepdims=1)
     centred = writer.add("Sub", x, mean)
     variance = over_pixels(writer.add("Mul", centred, centred))
 

@@ -11,12 +11,12 @@ from metanas.deploy.adaptation_graph.agreement import check_adaptation
 from metanas.deploy.adaptation_graph.free_sizes import name_free_sizes
 from metanas.deploy.adaptation_graph.inference import infer
 from metanas.deploy.adaptation_graph.inner_loop import adapt
-from metanas.deploy.adaptation_graph.structure import trace
+from metanas.deploy.adaptation_graph.traced_network import trace_network
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Shape
 from metanas.deploy.card import ModelCard
 from metanas.deploy.opset import OPSET, convert_opset
 from metanas.meta import MetaParameters
-from metanas.spaces.network import Moments, Network, Statistics, Weights
+from metanas.spaces.network import Network
 
 SUPPORT_IMAGES, SUPPORT_LABELS = "support_images", "support_labels"
 QUERY_IMAGES, LOGITS = "query_images", "logits"
@@ -61,10 +61,7 @@ def export_adaptation_graphs(
             this opset, or ONNX Runtime learns something else than torch does.
     """
     parameters = parameters.to(torch.device("cpu"))
-    module = network.folded(*_zeros(network))
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    names = [n.removesuffix(".weight") for n in network.adapted_shapes if n.endswith(".weight")]
-    nodes = trace(module, names, input_shape)
+    nodes, shapes = trace_network(network, input_shape)
     ways = nodes[-1].output_shape[0]
     support: dict[str, Shape] = {
         SUPPORT_IMAGES: (IMAGES, *input_shape),
@@ -87,18 +84,6 @@ def export_adaptation_graphs(
     )
     check_adaptation(adaptation, network, parameters, input_shape=input_shape, ways=ways)
     return AdaptationGraphs(adaptation, classifier)
-
-
-def _zeros(network: Network) -> tuple[Weights, Weights, Statistics]:
-    """Tensors of the right shapes, for a folded network whose values are of no matter."""
-    adapted = {name: torch.zeros(shape) for name, shape in network.adapted_shapes.items()}
-    norms = {name: torch.zeros(shape) for name, shape in network.norm_shapes.items()}
-    statistics = {
-        name.removesuffix(".scale"): Moments(zeros, zeros)
-        for name, zeros in norms.items()
-        if name.endswith(".scale")
-    }
-    return adapted, norms, statistics
 
 
 def _finished(model: onnx.ModelProto, metadata: dict[str, str], opset: int) -> bytes:

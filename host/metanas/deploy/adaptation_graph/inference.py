@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from metanas.deploy.adaptation_graph.activations import activate
-from metanas.deploy.adaptation_graph.pooling import pair
-from metanas.deploy.adaptation_graph.structure import IMAGES, Node, kernel_and_stride
+from metanas.deploy.adaptation_graph.plain import cropped
+from metanas.deploy.adaptation_graph.structure import IMAGES, Concat, Crop, Node, Sum
+from metanas.deploy.adaptation_graph.windows import window
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 
 
@@ -26,8 +27,8 @@ def infer(
     values = {IMAGES: images}
     for node in nodes:
         inputs = [values[name] for name in node.inputs]
-        parts = ("weight", "bias") if node.parameters else ()
-        weights = [folded[f"{node.weights}.{part}"] for part in parts]
+        names = (f"{node.weights}.{part}" for part in ("weight", "bias"))
+        weights = [folded[name] for name in names if name in folded]
         values[node.name] = _layer(writer, node, [*inputs, *weights])
     return values[nodes[-1].name]
 
@@ -35,27 +36,21 @@ def infer(
 def _layer(writer: GraphWriter, node: Node, inputs: Sequence[Value]) -> Value:
     match node.layer:
         case nn.Conv2d():
-            kernel, stride = kernel_and_stride(node)
-            return writer.add(
-                "Conv",
-                *inputs,
-                kernel_shape=(kernel, kernel),
-                strides=(stride, stride),
-                pads=(kernel // 2,) * 4,
-            )
+            return writer.add("Conv", *inputs, **window(node.layer), group=node.layer.groups)
         case nn.Linear():
             return writer.add("Gemm", *inputs, transB=1)
         case nn.MaxPool2d() as pool:
-            return writer.add("MaxPool", *inputs, **_window(pool), ceil_mode=1)
+            ceil = int(pool.ceil_mode)
+            return writer.add("MaxPool", *inputs, **window(pool), ceil_mode=ceil)
         case nn.AvgPool2d() as pool:
-            return writer.add("AveragePool", *inputs, **_window(pool))
+            return writer.add("AveragePool", *inputs, **window(pool))
         case nn.Flatten():
             return writer.add("Flatten", *inputs)
-        case None:
+        case Sum():
             return writer.add("Add", *inputs)
-        case activation:
+        case Concat():
+            return writer.add("Concat", *inputs, axis=1)
+        case Crop() as crop:
+            return cropped(writer, crop, *inputs)
+        case nn.Module() as activation:
             return activate(writer, activation, *inputs)
-
-
-def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, tuple[int, int]]:
-    return {"kernel_shape": pair(pool.kernel_size), "strides": pair(pool.stride)}

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from metanas.deploy.adaptation_graph import pixels
 from metanas.deploy.adaptation_graph.batch_norm import (
     Gradients,
     Moments,
     deviation,
     padded_variance,
 )
-from metanas.deploy.adaptation_graph.gathering import as_channels, take_beside
+from metanas.deploy.adaptation_graph.gathered import pixels
+from metanas.deploy.adaptation_graph.gathered.gathering import as_channels, take_beside
 from metanas.deploy.adaptation_graph.structure import Node, kernel_and_stride
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 

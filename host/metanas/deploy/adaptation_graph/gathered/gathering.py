@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metanas.deploy.adaptation_graph.pixels import Table
+from metanas.deploy.adaptation_graph.gathered.pixels import Table
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 
 

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.deploy.adaptation_graph.dense_convolution import DenseConvolution
-from metanas.deploy.adaptation_graph.strided_convolution import StridedConvolution
+from metanas.deploy.adaptation_graph.gathered.dense_convolution import DenseConvolution
+from metanas.deploy.adaptation_graph.gathered.strided_convolution import StridedConvolution
 from metanas.deploy.adaptation_graph.structure import Node, kernel_and_stride
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.deploy.adaptation_graph import pixels
-from metanas.deploy.adaptation_graph.gathering import as_map, take, take_beside
+from metanas.deploy.adaptation_graph.gathered import pixels
+from metanas.deploy.adaptation_graph.gathered.gathering import as_map, take, take_beside
 from metanas.deploy.adaptation_graph.structure import Node, kernel_and_stride
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 

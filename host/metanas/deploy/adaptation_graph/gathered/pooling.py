@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import nn
 
-from metanas.deploy.adaptation_graph import pixels
-from metanas.deploy.adaptation_graph.gathering import take
+from metanas.deploy.adaptation_graph.gathered import pixels
+from metanas.deploy.adaptation_graph.gathered.gathering import take
 from metanas.deploy.adaptation_graph.structure import Node
 from metanas.deploy.adaptation_graph.tape import Taped
+from metanas.deploy.adaptation_graph.windows import pair
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 
 
@@ -64,9 +65,3 @@ def _shares(pixels: int, windows: int, window: int, stride: int) -> NDArray[np.f
     starts = np.arange(windows)[:, None] * stride
     pixel = np.arange(pixels)
     return ((pixel >= starts) & (pixel < starts + window)) / window
-
-
-def pair(sizes: int | tuple[int, ...]) -> tuple[int, int]:
-    """Height and width; torch takes one number for both."""
-    height, width = (sizes, sizes) if isinstance(sizes, int) else sizes
-    return height, width

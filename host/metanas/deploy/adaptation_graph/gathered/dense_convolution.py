@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.deploy.adaptation_graph import pixels
-from metanas.deploy.adaptation_graph.gathering import as_map, take, take_beside
+from metanas.deploy.adaptation_graph.gathered import pixels
+from metanas.deploy.adaptation_graph.gathered.gathering import as_map, take, take_beside
 from metanas.deploy.adaptation_graph.structure import Node, kernel_and_stride
 from metanas.deploy.adaptation_graph.writer import GraphWriter, Value
 
