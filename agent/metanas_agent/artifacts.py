@@ -6,20 +6,19 @@ it. So a lost connection costs no byte that has arrived, and nothing unchecked i
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
 from metanas_agent.errors import ArtifactError, StorageFullError
+from metanas_agent.files import DISK_FULL
 from metanas_agent.state import StateFolder
 
 LIMIT_BYTES = 1024**3
 
 _RUNNABLE = 0o500
 _PART = ".part"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ArtifactStore:
@@ -40,6 +39,7 @@ class ArtifactStore:
 
         Raises:
             ArtifactError: nothing can be stored here, or nothing was offered.
+            InsecureKeyError: others can write into the agent's folder.
             StorageFullError: it is larger than what may be stored, or than the free disk.
         """
         if not sha256 or not size_bytes:
@@ -162,7 +162,7 @@ def _size(path: Path) -> int:
 def _storage_error(
     error: OSError, sha256: str, size_bytes: int
 ) -> ArtifactError | StorageFullError:
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return StorageFullError(
             f"the disk is full: no room for {size_bytes:,} bytes",
             hint="free some space on the device",

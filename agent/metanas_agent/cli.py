@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from metanas_agent.commands.state import add_state_option, state_of
 from metanas_agent.describing import describe
 from metanas_agent.doctor import examine
 from metanas_agent.errors import MetanasError
+from metanas_agent.files import DISK_FULL
 from metanas_agent.identity import Identity, load_identity
 from metanas_agent.job import Workshop
 from metanas_agent.listeners import Listener, LoopbackListener, TlsListener, UnixListener
@@ -48,10 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"metanas-agent: {error}", file=sys.stderr)
         sys.exit(_FAILED)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        print(f"metanas-agent: {error.strerror or error}{where}", file=sys.stderr)
+        print(f"metanas-agent: {_in_words(error)}", file=sys.stderr)
         sys.exit(_FAILED)
     sys.exit(0)
+
+
+def _in_words(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename else ""
+    full = error.errno in DISK_FULL
+    hint = "free some space and run it again" if full else "check the path and its rights"
+    return f"{error.strerror or error}{where}" + (f" ({hint})" if full or where else "")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -223,14 +231,22 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
     if not 0 <= port < 65_536:
-        raise argparse.ArgumentTypeError(f"{text} is no port; use 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; use 0 to 65535")
     return port
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is no time limit")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time limit; use a number of seconds above 0 and below 1000000"
+        )
     return seconds

@@ -178,7 +178,7 @@ def small_disk(folder: Path):
     if os.geteuid():
         pytest.skip("only root can mount a small file system")
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k,mode=700", "tmpfs", str(folder)]
     done = subprocess.run(mount, capture_output=True, check=False, text=True)
     if done.returncode:
         pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")

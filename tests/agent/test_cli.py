@@ -143,12 +143,34 @@ def test_loopback_addresses_are_fine():
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("dance",), ("serve", "--port", "65536"), ("serve", "--runtime", "none")]
+    ("arguments", "words"),
+    [
+        ((), "required: COMMAND"),
+        (("dance",), "'dance'"),
+        (("serve", "--port", "65536"), "'65536' is no port; use 0 to 65535"),
+        (("serve", "--port", "x"), "'x' is no port; use 0 to 65535"),
+        (("info", "--limit-s", "x"), "'x' is no time limit; use a number of seconds"),
+        (("serve", "--lease-s", "nan"), "'nan' is no time limit"),
+        (("serve", "--runtime", "none"), "'none'"),
+    ],
 )
-def test_wrong_usage_is_exit_code_2(arguments):
+def test_wrong_usage_is_exit_code_2(arguments, words):
     run = metanas_agent(*arguments)
     assert run.returncode == 2
     assert "usage: metanas-agent" in run.stderr
+    assert words in run.stderr
+
+
+@pytest.mark.parametrize("below", ["", "state"])
+@pytest.mark.parametrize(
+    "command", [("serve",), ("info",), ("bundles",), ("rollback", "x"), ("install", "x")]
+)
+def test_a_state_folder_that_is_a_file_is_one_clear_line(tmp_path, command, below):
+    file = tmp_path / "file"
+    file.touch()
+    run = metanas_agent(*command, "--state", str(file / below))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"metanas-agent: {file} is no folder (give a folder with --state)\n"
 
 
 def test_help_and_version():

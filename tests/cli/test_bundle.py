@@ -26,6 +26,8 @@ def test_it_says_what_it_packed(command, run, tmp_path):
     code, out, err = command("bundle", run.path, "-o", output, "--version", "1.0")
     assert (code, out) == (0, "")
     assert f"{output}: flowers 1.0, {output.stat().st_size} bytes" in err
+    assert "on a board: metanas-agent install flowers.metanas; its name there is flowers" in err
+    assert "no board learns with it: run metanas export" in err
     code, out, _ = command("bundle", run.path, "-o", output, "--name", "roses", "--json")
     written = json.loads(out)
     assert (code, written["name"], len(written["version"])) == (0, "roses", 12)

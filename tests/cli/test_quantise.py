@@ -34,6 +34,15 @@ def test_both_files_run_on_this_machine(command, trained):
     assert ("kept: " in err) == verdict["kept"] == trained.int8_model.exists()
 
 
+@pytest.mark.parametrize("device", ["eyeriss", "local-native"])
+def test_a_device_without_int8_is_refused_before_anything_is_exported(command, trained, device):
+    trained.model.unlink(missing_ok=True)
+    code, _, err = command("quantise", trained.path, "--device", device, "--episodes", 6)
+    assert code == 1
+    assert_one_clear_line(err, f"no runtime of {device} has int8", "float32")
+    assert not trained.model.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -41,7 +50,7 @@ def test_both_files_run_on_this_machine(command, trained):
         (["RUN", "--device", "local", "--episodes", "5"], 2, "6"),
         (["RUN", "--device", "nothing"], 1, "unknown device 'nothing'"),
         (["RUN", "--device", "eyeriss", "--episodes", "6"], 1, "no runtime of eyeriss has int8"),
-        (["RUN", "--device", "local", "--name", "absent"], 1, "absent.safetensors"),
+        (["RUN", "--device", "local", "--name", "absent"], 1, "no trained 'absent'"),
         (["nowhere", "--device", "local"], 1, "nowhere is no run folder"),
     ],
 )

@@ -42,7 +42,12 @@ def test_what_is_no_model_is_one_clear_line(command, model, tmp_path):
     verify = ("--device", "local")
     code, _, err = command("verify", tmp_path / "cut.onnx", *verify)
     assert code == 1
-    assert_one_clear_line(err, "not an ONNX model")
+    assert_one_clear_line(err, "cut.onnx is not an ONNX model")
+    (tmp_path / "cut.onnx").unlink()
+    del before[tmp_path / "cut.onnx"]
+    code, _, err = command("verify", tmp_path / "net.onnx", "--device", "eyeriss")
+    assert code == 1
+    assert_one_clear_line(err, "eyeriss is simulated", "runs no networks")
     code, _, err = command("verify", tmp_path / "absent.onnx", *verify)
     assert code == 1
     assert_one_clear_line(err, "absent.onnx", "no run folder")

@@ -120,8 +120,9 @@ def test_broken_pictures_are_named(model, tmp_path):
 
 
 def test_files_that_cannot_be_verified_are_refused(model):
-    with pytest.raises(ExportError, match="not an ONNX model"):
-        adapted_from_file(model[:500])
+    for broken in (model[:500], b"", b"a\ttable\n"):
+        with pytest.raises(ExportError, match=r"^net\.onnx is not an ONNX model"):
+            adapted_from_file(broken, name="net.onnx")
     proto = onnx.load_model_from_string(model)
     proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     with pytest.raises(ExportError, match="size of its images free"):

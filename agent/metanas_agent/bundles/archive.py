@@ -56,19 +56,34 @@ class BundleArchive:
         if {MANIFEST, *self.manifest.files} != set(names):
             raise self._broken(f"its files are not those of its {MANIFEST}")
 
+    def check(self) -> None:
+        """See that every file is what the manifest says, without writing any.
+
+        Raises:
+            InvalidBundleError: one is not.
+        """
+        for name in self.manifest.files:
+            for _ in self._checked_chunks(name):
+                pass
+
     def extract(self, name: str, target: Path) -> None:
         """Write one file of the manifest; what is written is what the manifest says.
 
         Raises:
             InvalidBundleError: the file is not that.
         """
+        with target.open("xb") as stream:
+            for chunk in self._checked_chunks(name):
+                stream.write(chunk)
+
+    def _checked_chunks(self, name: str) -> Iterator[bytes]:
+        """Raises at the end where they were not what the manifest says."""
         record = self.manifest.files[name]
         digest, size_bytes = hashlib.sha256(), 0
-        with target.open("xb") as stream:
-            for chunk in self._chunks(name):
-                digest.update(chunk)
-                size_bytes += len(chunk)
-                stream.write(chunk)
+        for chunk in self._chunks(name):
+            digest.update(chunk)
+            size_bytes += len(chunk)
+            yield chunk
         if (digest.hexdigest(), size_bytes) != (record.sha256, record.size_bytes):
             raise self._broken(f"{name!r} is not what its checksum says")
 

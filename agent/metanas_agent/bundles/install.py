@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
@@ -18,10 +17,10 @@ from metanas_agent.bundles.installed import (
 from metanas_agent.bundles.lock import locked
 from metanas_agent.bundles.manifest import MANIFEST
 from metanas_agent.errors import InvalidBundleError, StorageFullError
+from metanas_agent.files import DISK_FULL
 from metanas_agent.state import StateFolder
 
 _STAGING = ".staging"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def install(state: StateFolder, path: Path) -> InstalledVersion:
@@ -38,10 +37,12 @@ def install(state: StateFolder, path: Path) -> InstalledVersion:
     Raises:
         InvalidBundleError: it is truncated, was changed, or another bundle of its name and
             version is installed.
+        InsecureKeyError: others can write into the agent's folder.
         StorageFullError: there is no room for it.
         OSError: it is not there, or cannot be stored.
     """
     with open_bundle(path) as bundle:
+        bundle.check()
         manifest = bundle.manifest
         state.make(state.bundles)
         folder = state.make(state.bundles / manifest.name)
@@ -82,7 +83,7 @@ def _unpack(
         staging.rename(target)
         sync_folder(folder)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise StorageFullError(
                 "the disk is full: no room for the bundle", hint="free some space on the device"
             ) from error

@@ -147,10 +147,11 @@ def _find(state: StateFolder, name: str) -> InstalledBundle:
     check_name(name)
     bundle = _look_at(state.bundles / name)
     if bundle is None:
-        known = ", ".join(bundle.name for bundle in installed(state)) or "none"
+        others = ", ".join(bundle.name for bundle in installed(state))
+        choose = "name one of these, or " if others else ""
         raise BundleNotFoundError(
-            f"no bundle {name!r} is installed; there is: {known}",
-            hint="install one: metanas-agent install FILE.metanas",
+            f"no bundle {name!r} is installed; there is: {others or 'none'}",
+            hint=f"{choose}install it: metanas-agent install FILE.metanas",
         )
     return bundle
 

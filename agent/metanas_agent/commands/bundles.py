@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metanas_agent.commands.state import add_state_option, state_of
+from metanas_agent.printing import printable
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -41,7 +42,8 @@ def _install(options: argparse.Namespace) -> None:
     from metanas_agent.bundles import install
 
     version = install(state_of(options), options.file)
-    print(f"{version.folder.parent.name} {version.version} is installed in {version.folder}")
+    name = version.folder.parent.name
+    print(printable(f"{name} {version.version} is installed in {version.folder}"))
 
 
 def _bundles(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metanas_agent.commands.state import add_state_option, state_of
+from metanas_agent.errors import InvalidBundleError
 from metanas_agent.learning import check_installed
 from metanas_agent.printing import printable
 
@@ -38,7 +39,11 @@ def add_learning_commands(commands: _SubParsersAction[argparse.ArgumentParser]) 
         metavar="ADAPT.onnx",
         help="adaptation graph, with the model.onnx of the same export beside it",
     )
-    graph.add_argument("--bundle", metavar="NAME", help="take both from an installed bundle")
+    graph.add_argument(
+        "--bundle",
+        metavar="NAME",
+        help="take both from an installed bundle, by the name it has in `metanas-agent bundles`",
+    )
     learn.add_argument(
         "-o", "--output", type=Path, required=True, metavar="CLASSIFIER", help="file to write"
     )
@@ -110,4 +115,11 @@ def _classify(options: argparse.Namespace) -> None:
 def _in_bundle(options: argparse.Namespace, file: str) -> Path:
     from metanas_agent.bundles import current
 
-    return current(state_of(options), options.bundle) / file
+    path = current(state_of(options), options.bundle) / file
+    if not path.exists():
+        raise InvalidBundleError(
+            f"the bundle {options.bundle} has no {file}, which {options.command} needs",
+            hint="on the host: metanas export RUN, then metanas bundle RUN -o FILE.metanas; "
+            "then here: metanas-agent install FILE.metanas",
+        )
+    return path

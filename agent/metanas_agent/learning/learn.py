@@ -7,6 +7,7 @@ import json
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os.path import realpath
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from metanas_agent.learning.onnx_file import with_weights
 from metanas_agent.learning.pictures import read_images
 from metanas_agent.learning.session import load_model
 from metanas_agent.learning.support_set import SupportSet, find_images
+from metanas_agent.printing import printable
 
 NETWORK = "model.onnx"
 """The network that the learned weights belong to; it lies beside the adaptation graph."""
@@ -60,7 +62,7 @@ def learn(support: Path, graph: Path, classifier: Path) -> Learned:
         InvalidSettingsError: the classifier would replace one of the two.
     """
     network = graph.parent / NETWORK
-    if classifier.resolve() in (graph.resolve(), network.resolve()):
+    if realpath(classifier) in (realpath(graph), realpath(network)):
         raise InvalidSettingsError(
             f"{classifier} would be replaced, and learning needs it", hint="choose another name"
         )
@@ -103,7 +105,7 @@ def _metadata(support: Path, support_set: SupportSet, graph: Path) -> dict[str, 
         "images": {label: len(paths) for label, paths in support_set.images.items()},
     }
     return {
-        "dataset": support.resolve().name,
+        "dataset": printable(support.resolve().name),
         "ways": str(len(support_set.labels)),
         "labels": json.dumps(support_set.labels, ensure_ascii=False),
         "provenance": json.dumps(provenance, ensure_ascii=False),

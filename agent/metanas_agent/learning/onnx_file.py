@@ -31,18 +31,19 @@ def with_weights(
     Args:
         model: the bytes of an ONNX file.
         weights: name of an initialiser to its new values.
-        metadata: all that the new file shall have.
+        metadata: all that the new file shall have, as texts that UTF-8 can hold.
         where: the model's name, for the error.
 
     Raises:
         InvalidModelError: it is no ONNX model, or lacks one of the weights.
     """
     left = dict(weights)
+    said = b"".join(
+        _field(_METADATA, _field(_KEY, key.encode()) + _field(_VALUE, value.encode()))
+        for key, value in metadata.items()
+    )
     try:
-        new = b"".join(_new_model(model, left)) + b"".join(
-            _field(_METADATA, _field(_KEY, key.encode()) + _field(_VALUE, value.encode()))
-            for key, value in metadata.items()
-        )
+        new = b"".join(_new_model(model, left)) + said
     except (ValueError, IndexError) as error:
         raise InvalidModelError(
             f"{where} is no ONNX model, or a broken one", hint="export it again"

@@ -37,8 +37,8 @@ def find_images(folder: Path, *, ways: int) -> SupportSet:
         ways: number of classes that a model learns.
 
     Raises:
-        InvalidSupportSetError: there is no such folder, a class has no image, or it has another
-            number of classes.
+        InvalidSupportSetError: there is no such folder, a class has no image or a name that is no
+            UTF-8, or it has another number of classes.
     """
     if not folder.is_dir():
         raise InvalidSupportSetError(f"{folder} is no folder", hint=_LAYOUT)
@@ -55,6 +55,11 @@ def find_images(folder: Path, *, ways: int) -> SupportSet:
         )
     images = {path.name: _images_in(path) for path in classes}
     for name, paths in images.items():
+        if not _is_utf8(name):
+            raise InvalidSupportSetError(
+                f"the name of class folder {name!r} in {folder} is no UTF-8",
+                hint="rename it: a class is called as its folder",
+            )
         if not paths:
             raise InvalidSupportSetError(
                 f"class folder {folder / name} has no image",
@@ -69,6 +74,11 @@ def _images_in(folder: Path) -> tuple[Path, ...]:
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES and path.is_file() and not _is_hidden(path)
     )
+
+
+def _is_utf8(name: str) -> bool:
+    """What is none comes from the file system with each such byte as half a character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -15,7 +15,13 @@ def bundle(
     run: o.Run,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.metanas.")],
-    name: Annotated[str, typer.Option(help="Of the bundle; else the run folder's.")] = "",
+    name: Annotated[
+        str,
+        typer.Option(
+            help="What boards call the bundle, as in `metanas-agent learn --bundle NAME`; else "
+            "they call it as the run folder is called, whatever the file's name."
+        ),
+    ] = "",
     version: Annotated[
         str, typer.Option(help="Of the bundle; else digits made from its contents.")
     ] = "",
@@ -44,3 +50,6 @@ def bundle(
     say(f"{output}: {manifest.name} {manifest.version}, {output.stat().st_size} bytes")
     for file, record in sorted(manifest.files.items()):
         say(f"  {file:20} {record.size_bytes:>10}")
+    say(f"on a board: metanas-agent install {output.name}; its name there is {manifest.name}")
+    if "adapt.onnx" not in manifest.files:
+        say(f"no board learns with it: run metanas export {run}, then metanas bundle again")

@@ -49,9 +49,12 @@ def verify(
     Writes verify.json into the run folder, or NAME.verify.json beside the file. Fails (exit code
     1) when the device computes something else than the host or breaks what the search promised.
     """
+    from metanas.devices import open_device, runtime_of
+
+    runtime_of(device)  # a simulator is refused before anything slow is done
+
     from metanas.cli import stages
     from metanas.deploy import write_verification
-    from metanas.devices import open_device
     from metanas.profiling import find_table, read_table
     from metanas.runs import RunFolder, verify_file
     from metanas_agent.timer import TimerSettings

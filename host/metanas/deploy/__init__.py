@@ -5,7 +5,7 @@ from metanas.deploy.adapted_network import AdaptedNetwork
 from metanas.deploy.agreement import TOLERANCE, Agreement, compare
 from metanas.deploy.card import ModelCard
 from metanas.deploy.export import export_onnx, load_model, replace_weights
-from metanas.deploy.int8_on_device import QuantisableTask, Tried, try_int8
+from metanas.deploy.int8_on_device import QuantisableTask, Tried, check_int8, try_int8
 from metanas.deploy.int8_trial import Int8Trial, Paired, Side, read_trial, write_trial
 from metanas.deploy.memory import PeakMemory
 from metanas.deploy.model_file import adapted_from_file, architecture_of
@@ -45,6 +45,7 @@ __all__ = [
     "Verification",
     "adapted_from_file",
     "architecture_of",
+    "check_int8",
     "choose_opset",
     "compare",
     "export_onnx",

@@ -84,8 +84,12 @@ def replace_weights(model: bytes, module: nn.Module, *, metadata: ModelCard) -> 
     return _checked(proto, copy.deepcopy(module).cpu().eval(), input_shape_of(proto), metadata)
 
 
-def load_model(model: bytes) -> onnx.ModelProto:
+def load_model(model: bytes, *, name: str = "the ONNX file") -> onnx.ModelProto:
     """Parse the bytes of an exported file.
+
+    Args:
+        model: the bytes.
+        name: of the file, for errors.
 
     Raises:
         ExportError: they are no ONNX model of one image input and one output.
@@ -95,12 +99,12 @@ def load_model(model: bytes) -> onnx.ModelProto:
         onnx.checker.check_model(proto)
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ExportError(
-            "not an ONNX model, or a broken one", hint="export the network again"
+            f"{name} is not an ONNX model, or a broken one",
+            hint="give an ONNX file, or export the network again",
         ) from error
     if len(proto.graph.input) != 1 or len(proto.graph.output) != 1:
         raise ExportError(
-            f"the ONNX model has {len(proto.graph.input)} inputs and "
-            f"{len(proto.graph.output)} outputs",
+            f"{name} has {len(proto.graph.input)} inputs and {len(proto.graph.output)} outputs",
             hint="give a classifier with one input and one output",
         )
     return proto

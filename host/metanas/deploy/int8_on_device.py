@@ -75,7 +75,7 @@ def try_int8(
         )
     for task in tasks:
         task.network.check()
-    _check_int8(device)
+    check_int8(device)
     float32: list[ModelRun] = []
     int8: list[ModelRun] = []
     first = b""
@@ -107,8 +107,13 @@ def try_int8(
     return Tried(trial, first)
 
 
-def _check_int8(device: Device) -> None:
-    """Of a device that tells which dtypes its runtimes have."""
+def check_int8(device: Device) -> None:
+    """Ask a device whether it has int8; one that does not tell which dtypes it has is let pass.
+
+    Raises:
+        UnsupportedError: none of its runtimes has int8.
+        DeviceError: it cannot be reached.
+    """
     dtypes = device.describe().dtypes
     if dtypes and not any("int8" in names.split() for names in dtypes.values()):
         told = "; ".join(f"{name}: {names}" for name, names in sorted(dtypes.items()))

@@ -20,7 +20,12 @@ _FATAL_ONLY = 4
 
 
 def adapted_from_file(
-    model: bytes, *, pictures: Path | None = None, count: int = 20, seed: int = 0
+    model: bytes,
+    *,
+    pictures: Path | None = None,
+    count: int = 20,
+    seed: int = 0,
+    name: str = "the ONNX file",
 ) -> AdaptedNetwork:
     """A model, images for it, and what it makes of them on the host.
 
@@ -32,6 +37,7 @@ def adapted_from_file(
         pictures: a folder of pictures, or of a folder of pictures for each of the model's labels.
         count: random images, if there are no pictures.
         seed: of the random images, which are standard normal, as normalised images are.
+        name: of the file, for errors.
 
     Raises:
         ArchiveError: a picture is broken.
@@ -39,11 +45,11 @@ def adapted_from_file(
         EmptyClassError: a class folder has no picture.
         ExportError: the model is broken, runs nowhere, or does not say how to feed it.
     """
-    proto = load_model(model)
+    proto = load_model(model, name=name)
     shape = input_shape_of(proto)
     if 0 in shape:
         raise ExportError(
-            "the model leaves the size of its images free",
+            f"{name} leaves the size of its images free",
             hint="export it for images of one size",
         )
     if pictures is None:

@@ -73,5 +73,15 @@ def test_a_bundle_that_cannot_learn_says_so(metanas_agent, make_bundle, tmp_path
     support = write_pictures(tmp_path / "support")
     done = metanas_agent("learn", "--support", support, "--bundle", "flowers", "-o", "unused")
     assert done.returncode == 1
-    assert "adapt.onnx cannot be read: No such file or directory" in done.stderr
+    assert "the bundle flowers has no adapt.onnx, which learn needs" in done.stderr
+    assert "metanas export RUN, then metanas bundle RUN" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_name_that_no_bundle_has_is_told_what_there_is(metanas_agent, make_bundle):
+    classify = ("classify", "x.png", "--bundle", "mine")
+    said = metanas_agent(*classify).stderr
+    assert "there is: none (install it: metanas-agent install" in said
+    metanas_agent("install", make_bundle("1.0"))
+    said = metanas_agent(*classify).stderr
+    assert "no bundle 'mine' is installed; there is: flowers (name one of these" in said

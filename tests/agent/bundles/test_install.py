@@ -220,6 +220,27 @@ def test_files_that_share_their_bytes_are_refused(state, make_bundle):
     assert installed(state) == []
 
 
+def test_a_damaged_file_of_a_version_that_is_here_is_refused(state, make_bundle):
+    path = make_bundle("1.0")
+    install(state, path)
+    install(state, make_bundle("2.0"))
+    before = everything(state)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"weights")] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InvalidBundleError, match="is no whole bundle"):
+        install(state, path)
+    assert everything(state) == before
+
+
+def test_a_damaged_file_leaves_no_state_folder(state, make_bundle):
+    path = make_bundle("1.0")
+    path.write_bytes(path.read_bytes().replace(b"weights", b"wEights", 1))
+    with pytest.raises(InvalidBundleError):
+        install(state, path)
+    assert not state.root.exists()
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_truncated_or_changed_file_is_never_installed_wrongly(make_bundle, tmp_path, data):

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +76,40 @@ def test_wrong_usage_is_exit_code_2(metanas_agent, arguments):
     run = metanas_agent(*arguments)
     assert run.returncode == 2
     assert "usage: metanas-agent" in run.stderr
+
+
+def test_a_full_disk_is_named_and_says_what_to_do(graph, support, tmp_path):
+    program = (
+        "import resource, sys; from metanas_agent.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); main(sys.argv[1:])"
+    )
+    arguments = ("learn", "--support", support, "--model", graph, "-o", "c.onnx")
+    run = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    said = "metanas-agent: File too large: c.onnx (free some space and run it again)\n"
+    assert (run.returncode, run.stderr) == (1, said)
+    assert not list(tmp_path.glob("*c.onnx*"))
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("file/c.onnx", "it is a file, not a folder: file (check the path"),
+        ("/proc/c.onnx", "No such file or directory: /proc/c.onnx (check the path"),
+        ("loop", "Too many levels of symbolic links: loop (check the path"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_clear_line(
+    metanas_agent, graph, support, tmp_path, output, words
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    run = metanas_agent("learn", "--support", support, "--model", graph, "-o", output)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert words in run.stderr
+    assert run.stderr.count("\n") == 1

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import onnx
@@ -132,6 +133,22 @@ def test_an_image_that_would_fill_the_memory_is_refused(graph, support, tmp_path
         learn(support, graph, tmp_path / "classifier.onnx")
 
 
+def test_a_class_folder_whose_name_is_no_utf8_is_named(graph, support, tmp_path):
+    (support / "sky").rename(support / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(InvalidSupportSetError, match=r"class folder 'caf\\udce9' in .* no UTF-8"):
+        learn(support, graph, tmp_path / "classifier.onnx")
+    assert not (tmp_path / "classifier.onnx").exists()
+
+
+def test_a_folder_of_classes_may_have_any_name(graph, support, tmp_path):
+    strange = support.rename(tmp_path / os.fsdecode(b"f\xfcr mich"))
+    learn(strange, graph, tmp_path / "classifier.onnx")
+    stored = {
+        each.key: each.value for each in onnx.load(tmp_path / "classifier.onnx").metadata_props
+    }
+    assert stored["dataset"] == "f\N{REPLACEMENT CHARACTER}r mich"
+
+
 @pytest.mark.parametrize("name", ["adapt.onnx", "model.onnx"])
 def test_what_learning_needs_is_never_replaced(graph, support, name):
     before = (graph.parent / name).read_bytes()
@@ -184,7 +201,8 @@ def test_a_broken_graph_a_wrong_one_and_one_of_another_export(graph, support, tm
 
 def test_a_full_disk_leaves_the_old_classifier(classifier, graph, support, full_disk):
     before = classifier.read_bytes()
-    with full_disk(), pytest.raises(OSError, match="large"):
+    with full_disk(), pytest.raises(OSError, match="large") as caught:
         learn(support, graph, classifier)
+    assert caught.value.filename == str(classifier)
     assert classifier.read_bytes() == before
     assert not list(classifier.parent.glob(".classifier*"))
