@@ -1,13 +1,17 @@
 import json
 import os
+import socket
+import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metanas.errors import InvalidSettingsError
 from metanas.files import (
     append_json_line,
     cache_folder,
@@ -58,10 +62,102 @@ def test_a_block_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path):
 def test_a_full_disk_leaves_the_file(tmp_path, full_disk):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(OSError, match="File too large"), full_disk():
+    with pytest.raises(OSError, match="File too large") as caught, full_disk():
         write_bytes(path, b"x" * 1000)
+    assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "links" / "link"
+    real.write_text("old")
+    link.parent.mkdir()
+    link.symlink_to("../real")
+    with real.open("rb") as opened_before:
+        write_text(link, "new")
+        assert opened_before.read() == b"old"
+    assert (link.readlink(), real.read_text()) == (Path("../real"), "new")
+    assert list(link.parent.iterdir()) == [link]
+
+
+def test_a_link_to_what_is_not_there_yet(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("folder/new")
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "folder" / "new").read_text() == "new"
+
+
+def test_a_pipe_is_written_into(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        for path in (pipe, link):
+            write_bytes(path, b"what was written")
+            assert reader.read(100) == b"what was written"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_a_device_stays_a_device(tmp_path):
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        write_text(device, "what nobody reads")
+    except PermissionError:
+        pytest.skip("only root can make a device, where the file system lets it")
+    assert stat.S_ISCHR(device.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [device]
+
+
+def test_a_socket_is_refused(tmp_path):
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        with pytest.raises(InvalidSettingsError, match="socket, and no file"):
+            write_text(path, "")
+    assert stat.S_ISSOCK(path.stat().st_mode)
+
+
+STANDARD_OUTPUT = """
+import sys
+from pathlib import Path
+from metanas.files import write_text
+print("before", flush=True)
+write_text(Path("/dev/stdout"), "written\\n")
+print("after", flush=True)
+"""
+
+
+def test_standard_output_is_written_to_in_its_turn(tmp_path):
+    command = [sys.executable, "-c", STANDARD_OUTPUT]
+    path = tmp_path / "output"
+    for _ in range(2):
+        with path.open("ab") as output:
+            subprocess.run(command, stdout=output, check=True)
+    assert path.read_text() == 2 * "before\nwritten\nafter\n"
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"before\nwritten\nafter\n"
+
+
+def test_an_error_names_what_was_asked_for(tmp_path):
+    file, loop = tmp_path / "file", tmp_path / "loop"
+    file.touch()
+    loop.symlink_to(loop)
+    for path, error, named in (
+        (tmp_path, IsADirectoryError, tmp_path),
+        (file / "new", NotADirectoryError, file),
+        (file / "folder" / "new", NotADirectoryError, file),
+        (loop, OSError, loop),
+        (Path("/proc/new"), FileNotFoundError, "/proc/new"),
+    ):
+        with pytest.raises(error) as caught:
+            write_text(path, "")
+        assert caught.value.filename == str(named)
+    assert sorted(tmp_path.iterdir()) == [file, loop]
 
 
 def test_a_new_file_has_the_rights_that_the_user_asks_for(tmp_path):
@@ -119,6 +215,16 @@ def test_a_journal_is_replaced_as_a_whole(tmp_path, full_disk):
     with pytest.raises(OSError, match="File too large"), full_disk():
         write_json_lines(path, ["long"] * 100)
     assert read_json_lines(path) == [{"step": 0}, "é"]
+
+
+def test_a_full_disk_under_a_journal_is_told_by_its_name(tmp_path, full_disk):
+    path = tmp_path / "lines.jsonl"
+    append_json_line(path, 1)
+    with pytest.raises(OSError, match="File too large") as caught, full_disk():
+        append_json_line(path, "long" * 100)
+    assert caught.value.filename == str(path)
+    append_json_line(path, 2)
+    assert read_json_lines(path) == [1, 2]
 
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path):

@@ -1,6 +1,12 @@
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +170,39 @@ def test_a_broken_group_is_an_error_and_leaves_no_process(function, arguments, e
     assert isinstance(found, DataError if function is worker_tasks.fail_on_leader else WorkerError)
     assert error in str(found)
     assert not is_alive(helper)
+
+
+def test_a_helper_that_dies_while_it_imports_is_an_error():
+    def kill_first_helper():
+        while not (helpers := multiprocessing.active_children()):
+            time.sleep(0.001)
+        helpers[0].kill()
+
+    killer = threading.Thread(target=kill_first_helper)
+    killer.start()
+    with pytest.raises(WorkerError, match="worker 1 died"), Workers(2):
+        pytest.fail("the group must not form")
+    killer.join()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("function", ["work_for_ever", "wait_for_leader"])
+def test_helpers_end_silently_with_a_process_that_is_killed(function):
+    """One that works by itself then, and one that waits for it."""
+    script = (
+        "from metanas.parallel import Workers; from support import worker_tasks as w\n"
+        "with Workers(2) as workers:\n"
+        "    print(workers.run(w.places), flush=True)\n"
+        f"    workers.run(w.{function})\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline()
+    time.sleep(0.2)  # it gets to work
+    process.send_signal(signal.SIGKILL)
+    assert process.communicate() == ("", "")  # the helper holds them open as long as it lives

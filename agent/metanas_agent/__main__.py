@@ -1,5 +1,5 @@
 """`python -m metanas_agent` is `metanas-agent`."""
 
-from metanas_agent.cli import main
+from metanas_agent.entry import main
 
 main()

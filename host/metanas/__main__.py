@@ -1,5 +1,5 @@
 """`python -m metanas` is `metanas`."""
 
-from metanas.cli.app import main
+from metanas.cli import main
 
 main()

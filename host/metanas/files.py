@@ -66,11 +66,18 @@ def append_json_line(path: Path, value: Any) -> None:
 
     It is not forced to the disk, which costs milliseconds: a power cut can lose the last seconds.
     A last line that an earlier kill has torn is cut off first.
+
+    Raises:
+        OSError: it cannot be written; `path` is named.
     """
     line = _json_line(value)
-    with path.open("ab+") as stream:
-        _cut_torn_line(stream)
-        stream.write(line.encode())
+    try:
+        with path.open("ab+") as stream:
+            _cut_torn_line(stream)
+            stream.write(line.encode())
+    except OSError as error:
+        error.filename = str(path)  # a write does not know it
+        raise
 
 
 def read_json_lines(path: Path) -> list[Any]:

@@ -6,12 +6,15 @@ each holds the same state. The first worker is the calling process itself.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -101,22 +104,18 @@ class Workers:
         self._helpers: list[tuple[BaseProcess, Connection]] = []
 
     def __enter__(self) -> Self:
+        """Start the helpers and wait for them.
+
+        Raises:
+            WorkerError: a worker died.
+        """
         _settle()
         if self.group.size > 1:
-            port = _free_port()
-            context = get_context("spawn")
-            for rank in range(1, self.group.size):
-                here, there = context.Pipe()
-                process = context.Process(
-                    target=_serve, args=(there, rank, self.group.size, port), daemon=True
-                )
-                process.start()
-                there.close()
-                self._helpers.append((process, here))
             try:
-                _join(0, self.group.size, port)
-            except BaseException:
-                self._terminate()
+                with self._blaming():
+                    self._gather()
+            except BaseException as error:
+                self.__exit__(type(error), error, error.__traceback__)
                 raise
         return self
 
@@ -153,21 +152,50 @@ class Workers:
             WorkerError: a worker died or failed.
         """
         shared = {name: value for name, value in kwargs.items() if name != "observer"}
-        try:
+        with self._blaming():
             for _, connection in self._helpers:
                 connection.send((function, args, shared))
             result = function(self.group, *args, **kwargs)
             failures = [connection.recv() for _, connection in self._helpers]
+        for rank, failure in enumerate(failures, 1):
+            if failure:
+                raise _failed(rank, failure)
+        return result
+
+    def _gather(self) -> None:
+        """Start the helpers, and join them when all are ready.
+
+        They take seconds to import. Waiting for them in `_join` would bear neither Ctrl-C nor the
+        death of one of them.
+        """
+        context = get_context("spawn")
+        with _interrupts_held():
+            for rank in range(1, self.group.size):
+                here, there = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(there, rank, self.group.size), daemon=True
+                )
+                process.start()
+                there.close()
+                self._helpers.append((process, here))
+        for _, connection in self._helpers:
+            connection.recv()
+        port = _free_port()
+        for _, connection in self._helpers:
+            connection.send(port)
+        _join(0, self.group.size, port)
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """What breaks the common work ends the helpers, and names the one that broke it."""
+        try:
+            yield
         except BaseException as error:
             cause = self._cause() if isinstance(error, _LOST) else None
             self._terminate()  # they may be waiting for this process in the middle of their work
             if cause is None:
                 raise
             raise cause from error
-        for rank, failure in enumerate(failures, 1):
-            if failure:
-                raise _failed(rank, failure)
-        return result
 
     def _cause(self) -> WorkerError | None:
         """What became of the helper whose silence broke this process's work."""
@@ -197,21 +225,56 @@ def _died(process: BaseProcess) -> bool:
     return not process.is_alive()
 
 
-def _serve(connection: Connection, rank: int, size: int, port: int) -> None:
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; to processes that start in it, it never comes.
+
+    A mask, unlike a handler, outlives `exec`: it holds while a helper still imports.
+    """
+    resource_tracker.ensure_running()  # its start would end the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection, rank: int, size: int) -> None:
     """A helper's whole life: join, then run what arrives until the pipe closes.
 
-    A failure ends it, so that nobody waits for its part in what they were doing together.
+    A failure ends it, so that nobody waits for its part in what they were doing together. So does
+    the end of the calling process, which alone decides when to stop.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _settle()
-    _join(rank, size, port)
-    with suppress(EOFError, BrokenPipeError, ConnectionError):
+    try:
+        connection.send(None)
+        _join(rank, size, connection.recv())
         while True:
             function, args, kwargs = connection.recv()
             failure = _failure_of(function, Group(rank, size), args, kwargs)
             connection.send(failure)
             if failure:
                 return
+    except (EOFError, ConnectionError):
+        return
+    except RuntimeError:
+        if not _parent_ended(_LAST_BREATH_S):  # which breaks the connections to it first
+            raise
+
+
+def _end_with_parent() -> None:
+    """Not even the work in hand is of use to anybody then."""
+    _parent_ended(None)
+    os._exit(1)
+
+
+def _parent_ended(timeout_s: float | None) -> bool:
+    """Wait for the end of the calling process; whether it came."""
+    parent = parent_process()
+    assert parent, "only helpers ask"
+    parent.join(timeout_s)
+    return not parent.is_alive()
 
 
 def _failure_of(

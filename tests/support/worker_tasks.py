@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import torch
 import torch.distributed as dist
@@ -153,4 +154,16 @@ def fail_on_leader(group):
     """The first worker fails, while a helper waits for it."""
     if group.leads:
         raise DataError("broken here")
+    dist.barrier()
+
+
+def work_for_ever(group):
+    while True:
+        time.sleep(0.01)
+
+
+def wait_for_leader(group):
+    """A helper waits for the first worker, which does not come."""
+    if group.leads:
+        work_for_ever(group)
     dist.barrier()

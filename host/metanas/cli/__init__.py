@@ -1,5 +1,5 @@
 """The commands `metanas` and `metanas-profile`."""
 
-from metanas.cli.app import main
+from metanas.cli.entry import main, profile_main
 
-__all__ = ["main"]
+__all__ = ["main", "profile_main"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from typing import Any, NoReturn
@@ -10,13 +9,14 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
+from metanas.cli.entry import INTERRUPTED
 from metanas.errors import MetanasError
+from metanas_agent.files import DISK_FULL
 
 console = Console(stderr=True)
 """Where people read: progress and messages. Results for scripts go to standard output."""
 
 FAILED = 1
-INTERRUPTED = 130
 
 
 def print_json(value: Any) -> None:
@@ -31,6 +31,8 @@ def run_app(app: typer.Typer) -> NoReturn:
     except (MetanasError, OSError) as error:
         print_failure(error)
         sys.exit(FAILED)
+    except KeyboardInterrupt:
+        _stop()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
             _stop()
@@ -47,12 +49,13 @@ def print_failure(error: MetanasError | OSError, *, of: str = "") -> None:
     """One line that says what failed (of which device, say), and one that says what to do."""
     if isinstance(error, MetanasError):
         what, hint = error.what, error.hint
-    elif error.errno == errno.ENOSPC:
-        what = f"the disk is full: {error.filename or ''}"
-        hint = "free some space and run it again"
     else:
-        what = f"{error.strerror or error}: {error.filename or ''}"
-        hint = "check the path and its rights"
+        full = error.errno in DISK_FULL
+        what = "the disk is full" if full else f"{error.strerror or error}"
+        hint = "free some space and run it again" if full else ""
+        if error.filename:
+            what += f": {error.filename}"
+            hint = hint or "check the path and its rights"
     what = f"error: {of}: {what}" if of else f"error: {what}"
     console.print(printable(what), style="red", markup=False, highlight=False, soft_wrap=True)
     if hint:

@@ -145,7 +145,11 @@ def evaluate_trained(
 ) -> dict[str, Any]:
     """Accuracy over test episodes."""
     with progress_bar(f"evaluating {name}", episodes) as advance:
-        return evaluate_network(workers, folder, name, episodes=episodes, observer=advance)
+
+        def observe(done: int) -> None:
+            advance(min(done, episodes))  # they are done in batches, and the last one is filled up
+
+        return evaluate_network(workers, folder, name, episodes=episodes, observer=observe)
 
 
 def verify_deployed(

@@ -22,7 +22,7 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("metanas-agent needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2])
 
-from metanas_agent.cli import main
+from metanas_agent.entry import main
 
 main()
 """
