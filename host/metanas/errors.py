@@ -231,10 +231,6 @@ class ExportError(MetanasError):
     """A network could not be exported, or the exported file does not agree with it."""
 
 
-class NoAdaptationGraphError(ExportError):
-    """The inner loop of such networks cannot be written as a graph."""
-
-
 class ExtraMissingError(MetanasError):
     """What was asked needs an optional package that is not installed."""
 

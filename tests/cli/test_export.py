@@ -101,7 +101,13 @@ def test_what_cannot_be_written_leaves_the_model_as_it_was(export, trained, argu
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--batch", 0), ("--batch", "many"), ("--batch", -1), ("--device", "pi0", "--batch", 8)],
+    [
+        ("--batch", 0),
+        ("--batch", "many"),
+        ("--batch", -1),
+        ("--batch", "9" * 20),
+        ("--device", "pi0", "--batch", 8),
+    ],
 )
 def test_an_impossible_batch_is_a_usage_error(export, arguments):
     code, _, err = export(*arguments)
@@ -112,7 +118,10 @@ def test_an_impossible_batch_is_a_usage_error(export, arguments):
 def test_a_run_without_that_network_is_one_clear_error(command, trained):
     code, _, err = command("export", trained, "--name", "found")
     assert code == 1
-    assert_one_clear_line(err, "found")
+    assert_one_clear_line(err, "no trained 'found'", "it has: baseline", "metanas adapt")
+    code, _, err = command("export", trained, "--name", "nosuch")
+    assert code == 1
+    assert_one_clear_line(err, "it has: baseline", "--architecture ... --name nosuch")
 
 
 @pytest.mark.skipif(not shutil.which("qemu-arm-static"), reason="needs qemu-user-static")

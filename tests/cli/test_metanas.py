@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,8 @@ from support.metanas_command import assert_one_clear_line, contents
 
 TINY = "--epochs 1 --iterations 1 --tasks 1 --inner-steps 1 --train-queries 1 --workers 1".split()
 SMALL = "--ways 2 --queries 2 --episodes 20".split()
+SHORT = "--population 4 --rounds 1 --search-tasks 1 --first-tasks 1 --search-queries 1".split()
+SHORT += "--epochs 1 --iterations 1 --tasks 1 --episodes 20 --validation-tasks 0".split()
 SUPERNET = [argument for argument in SMALL if argument not in ("--episodes", "20")]
 
 
@@ -105,8 +108,10 @@ def test_adapt_export_verify_report(command, trained, tmp_path):
     assert code == 1
     assert_one_clear_line(err, "eyeriss")
 
-    code, _, err = command("report", run)
+    code, out, err = command("report", run)
     assert code == 0, err
+    assert out.rstrip().endswith(str(run / "report.html"))
+    assert "architecture" in out
     assert (run / "report.html").is_file()
 
 
@@ -165,7 +170,7 @@ def test_an_emulated_table_must_be_asked_for(command, trained, tmp_path):
     code, _, err = command(*arguments, "--allow-emulated")
     assert code == 1
     assert_one_clear_line(err, "no architecture satisfies latency_ms[eyeriss]<=1e-06")
-    (trained / "run" / "tables" / "eyeriss.tsv").unlink()
+    assert contents(trained) == before
 
 
 @pytest.mark.parametrize(
@@ -207,9 +212,92 @@ def test_a_table_that_lacks_rows_names_them(command, trained, tmp_path):
     run.mkdir()
     for name in ("run.json", "supernet.safetensors"):
         (run / name).write_bytes((trained / "run" / name).read_bytes())
-    code, _, err = command("adapt", run, "--table", short, "--constraint", "params<=20k")
+    before = contents(run)
+    for limit in (("latency_ms<=20",), ("params<=20k", "--front", "latency_ms")):
+        code, _, err = command("adapt", run, "--table", short, "--constraint", *limit)
+        assert code == 1
+        assert_one_clear_line(err, "lacks 1 row", "conv/1x28x28/c64/k5/s1/elu")
+        assert contents(run) == before
+    code, _, err = command("adapt", run, "--table", short, "--constraint", "params<=20k", *SHORT)
+    assert code == 0, err  # nothing asks for its latencies
+
+
+def test_a_table_of_another_input_size_says_so_and_how_to_make_one(command, trained, tmp_path):
+    arguments = ("--device", "eyeriss", "--ways", 2, "--input", "1x32x32", "--out", tmp_path)
+    made = [sys.executable, "-m", "metanas.cli.profile", *map(str, arguments)]
+    subprocess.run(made, check=True, capture_output=True)
+    before = contents(trained)
+    for limit in ("latency_ms<=20", "params<=70k"):
+        wrong = ("--table", table_of(tmp_path), "--constraint", limit)
+        code, _, err = command("adapt", trained / "run", *wrong)
+        assert code == 1
+        assert_one_clear_line(err, "input 1x32x32, not 1x28x28", "--device eyeriss", "--ways 2")
+    assert contents(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--closed-loop",), "no latency of a device that can be measured is limited"),
+        (("--constraint", "latency_ms[eyeriss]<=1e-6"), "no architecture satisfies"),
+        (("--front", "speed"), "unknown cost 'speed'"),
+    ],
+)
+def test_a_refused_adaptation_touches_nothing(command, trained, wrong, said):
+    before = contents(trained)
+    arguments = ("--table", table_of(trained), "--constraint", "latency_ms<=50%", *SHORT)
+    code, _, err = command("adapt", trained / "run", *arguments, *wrong)
     assert code == 1
-    assert_one_clear_line(err, "lacks 1 row", "conv/1x28x28/c64/k5/s1/elu")
+    assert_one_clear_line(err, said)
+    assert contents(trained) == before
+
+
+def test_fewer_tasks_than_workers_are_refused_before_the_search(command, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    made = json.loads((run / "run.json").read_text())
+    made["settings"]["workers"] = 2
+    (run / "run.json").write_text(json.dumps(made))
+    before = contents(run)
+    arguments = ("--table", table_of(trained), "--constraint", "latency_ms<=50%", *SHORT)
+    code, _, err = command("adapt", run, *arguments)
+    assert code == 1
+    assert_one_clear_line(err, "cannot be shared by 2 workers", "--tasks 2")
+    assert contents(run) == before
+
+
+def test_a_table_that_is_not_named_again_is_set_aside_and_said(command, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    other = table_of(trained).read_text().replace('name = "eyeriss"', 'name = "second"')
+    (tmp_path / "second.tsv").write_text(other)
+    limit = ("--constraint", "latency_ms[eyeriss]<=50%", *SHORT)
+    tables = ("--table", table_of(trained))
+    code, _, err = command("adapt", run, *tables, "--table", tmp_path / "second.tsv", *limit)
+    assert code == 0, err
+    code, _, err = command("adapt", run, *tables, *limit)
+    assert code == 0, err
+    assert "tables/unused/second.tsv" in err
+    assert (run / "tables" / "unused" / "second.tsv").read_text() == other
+    assert [path.name for path in (run / "tables").glob("*.tsv")] == ["eyeriss.tsv"]
+    before = contents(run)
+    wrong = ("--table", tmp_path / "second.tsv", "--constraint", "latency_ms[second]<=50%")
+    code, _, err = command("adapt", run, *wrong, *SHORT)
+    assert code == 1
+    assert_one_clear_line(err, "constraints was", "another run folder")
+    assert contents(run) == before  # the finished search keeps the table that it rests on
+
+
+def test_the_super_network_is_no_network_to_deploy(command, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    (run / "tables").mkdir()
+    table = table_of(trained).read_text().replace('name = "eyeriss"', 'name = "local"')
+    (run / "tables" / "local.tsv").write_text(table)
+    for arguments in (("export", run), ("verify", run, "--device", "local")):
+        code, _, err = command(*arguments, "--name", "supernet")
+        assert code == 1
+        assert_one_clear_line(err, "is the super-network", "metanas adapt")
 
 
 def test_a_folder_that_is_no_run(command, tmp_path):
@@ -292,7 +380,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):
     script = f"{mount}; {' '.join(map(str, train))} || code=$?; ls -A {disk}/run; exit $code"
     done = subprocess.run([*namespace, script], check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert_one_clear_line(done.stderr, "disk is full", "free some space")
+    full = f"the disk is full: {disk}/run/supernet.safetensors"
+    assert_one_clear_line(done.stderr, full, "free some space")
     assert done.stdout.split() == ["run.json", "supernet.metrics.jsonl"]
 
 

@@ -88,11 +88,15 @@ def test_a_network_is_validated_by_default_and_a_super_network_is_not(command, t
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--first-order-share", "1.5"], "first_order_share is 1.5"),
-        (["--multi-step-share", "nan"], "multi_step_share is nan"),
-        (["--algorithm", "reptile", "--first-order-share", "0.5"], "first_order_share is 0.5"),
-        (["--rate", "inf"], "rate is inf"),
-        (["--inner-rate", "0"], "inner_rate is 0"),
+        (["--first-order-share", "1.5"], "--first-order-share is 1.5"),
+        (["--multi-step-share", "nan"], "--multi-step-share is nan"),
+        (["--algorithm", "reptile", "--first-order-share", "0.5"], "--first-order-share is 0.5"),
+        (["--algorithm", "reptile", "--multi-step-share", "0.5"], "must be 0 with Reptile"),
+        (["--rate", "inf"], "--rate is inf"),
+        (["--rate", "1e300"], "--rate is 1e+300"),
+        (["--running-statistics"], "train it without --running-statistics"),
+        (["--workers", "2"], "give --tasks 2, or more"),
+        (["--inner-rate", "0"], "--inner-rate is 0"),
         (["--patience", "3"], "without validation tasks"),
         (["--architecture", "k3c65relu"], "no channels 65"),
         pytest.param(
@@ -110,11 +114,40 @@ def test_what_makes_no_sense_makes_no_folder(command, tmp_path, options, told):
     assert not run.exists()
 
 
-@pytest.mark.parametrize("options", [["--algorithm", "adam"], ["--patience", "-1"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--algorithm", "adam"],
+        ["--patience", "-1"],
+        ["--epochs", "many"],
+        ["--rate", "nan"],
+        ["--rotations", "some"],
+        ["--seed", "99999999999999999999999"],
+    ],
+)
 def test_values_that_no_option_takes_are_usage_errors(command, tmp_path, options):
     code, _, err = command("train", tmp_path / "run", *SMALL, *options)
     assert code == 2
-    assert options[0] in err
+    name, value = options
+    assert name in err
+    assert repr(value) in err
+    assert "Input should" not in err
+    assert "Value error" not in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a b/ü", ".hidden", "supernet", "found", "Found"])
+def test_a_name_that_is_no_file_name_or_is_taken_is_refused(command, tmp_path, name):
+    code, _, err = command("train", tmp_path / "run", *NETWORK, "--name", name)
+    assert code == 1
+    assert_one_clear_line(err, repr(name), "name")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_without_a_network_is_a_usage_error(command, tmp_path):
+    code, _, err = command("train", tmp_path / "run", *SMALL, "--name", "x")
+    assert code == 2
+    assert "--architecture" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -152,3 +185,10 @@ def test_a_run_resumed_with_other_settings_is_left_alone(command, tmp_path, opti
     assert code == 1
     assert_one_clear_line(err, told)
     assert contents(tmp_path) == before
+
+
+def test_a_broken_run_file_says_what_to_do(command, tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    code, _, err = command("export", tmp_path)
+    assert code == 1
+    assert_one_clear_line(err, "run.json", "restore the file")

@@ -98,7 +98,7 @@ def test_shares_are_from_zero_to_one(name, share):
     [
         ({"outer_update": "adam"}, "outer_update is 'adam'"),
         ({"adapted_norms": True}, "per_step_norms is True .*with adapted_norms"),
-        ({"outer_update": "reptile"}, "learned_rates is True .*with outer_update='reptile'"),
+        ({"outer_update": "reptile"}, "learned_rates is True .*False with Reptile"),
     ],
 )
 def test_switches_that_exclude_each_other_are_refused(chosen, named):

@@ -105,14 +105,23 @@ def test_latency_is_what_the_table_predicts(costs, space, tables):
         assert costs.of(f"latency_ms[{device}]", genes) == pytest.approx(predicted, rel=1e-12)
 
 
-def test_a_table_that_lacks_rows_is_refused(space, tables):
+def test_a_table_that_lacks_rows_is_refused_where_it_is_asked_for(space, tables):
     table = tables["wide"]
     (lost, *_) = (key for key in table.rows if key.startswith("conv"))
     lacking = LatencyTable(table.header, {k: r for k, r in table.rows.items() if k != lost})
-    with pytest.raises(MissingRowsError, match=re.escape(lost)):
-        Costs(space, {"wide": lacking})
-    with pytest.raises(MissingRowsError):  # a table of another input size
-        Costs(VGG9Space(input_shape=(1, 14, 14), ways=3, global_expansion=False), tables)
+    costs = Costs(space, {"wide": lacking, "narrow": tables["narrow"]})
+    assert costs.parse("params<=3") == Constraint("params", 3)
+    assert costs.full_name("latency_ms[narrow]") in costs
+    assert "latency_ms[wide]" not in costs
+    for ask in (
+        lambda: costs.parse("latency_ms[wide]<=3"),
+        lambda: costs.full_name("energy_mj[wide]"),
+    ):
+        with pytest.raises(MissingRowsError, match=re.escape(lost)):
+            ask()
+    other_size = VGG9Space(input_shape=(1, 14, 14), ways=3, global_expansion=False)
+    with pytest.raises(MissingRowsError):
+        Costs(other_size, {"wide": tables["wide"]}).parse("latency_ms<=3")
 
 
 # The cheapest
@@ -256,6 +265,13 @@ def test_text_that_is_no_constraint(costs, text):
 def test_an_unknown_device_is_told_the_known_ones(costs):
     with pytest.raises(ConstraintSyntaxError, match=r"latency_ms\[wide\], latency_ms\[narrow\]"):
         costs.parse("latency_ms[pi9]<=3")
+
+
+@pytest.mark.parametrize("ask", ["parse", "full_name"])
+def test_a_cost_of_one_of_two_devices_is_told_how_to_be_written(costs, ask):
+    with pytest.raises(ConstraintSyntaxError) as caught:
+        getattr(costs, ask)("latency_ms<=3" if ask == "parse" else "latency_ms")
+    assert caught.value.hint == "write latency_ms[wide] or latency_ms[narrow]"
 
 
 def test_a_latency_without_a_table_needs_one(space):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from metanas.cli import options as o
-from metanas.cli.shell import console, print_json
+from metanas.cli.shell import console, print_json, say
 
 
 def adapt(
@@ -100,16 +100,24 @@ def adapt(
     from dataclasses import replace
 
     from metanas.cli import stages
-    from metanas.meta import ValidationSettings, load_checkpoint
+    from metanas.meta import ValidationSettings, check_shares, load_checkpoint
     from metanas.parallel import Workers
     from metanas.profiling import find_table
-    from metanas.runs import FOUND, SUPERNET, RunFolder, outer_settings
+    from metanas.runs import (
+        FOUND,
+        SUPERNET,
+        RunFolder,
+        check_search,
+        measurable_limits,
+        outer_settings,
+        tables_by_device,
+    )
     from metanas.search import SearchResult, SearchSettings
 
     earlier = [RunFolder.open(path) for path in warm_start or ()]
     source = RunFolder.open(supernet or run)
     trained = load_checkpoint(source.training(SUPERNET).checkpoint)
-    tables = [find_table(text) for text in table]
+    tables = tables_by_device(map(find_table, table), allow_emulated=allow_emulated)
     search = SearchSettings(
         population=population,
         rounds=rounds,
@@ -123,12 +131,24 @@ def adapt(
     )
     validation = ValidationSettings(tasks=validation_tasks, patience=patience)
     processes = Workers(source.settings.workers, accelerator)
+    check_shares(outer, processes.group.size)
+    limits = check_search(
+        RunFolder.prepare(run, source.settings),
+        source,
+        tables,
+        constraint,
+        search,
+        front=front or (),
+        warm_start=earlier,
+    )
+    if closed_loop:
+        measurable_limits(limits, tables)
     folder = source
     if supernet:
         folder = RunFolder.create(run, source.settings)
         folder.take_over(source, SUPERNET)
-    for path in tables:
-        folder.keep_table(path, allow_emulated=allow_emulated)
+    for path in folder.keep_tables(tables, allow_emulated=allow_emulated):
+        say(f"a table that this command does not use lies in {path} now")
     with processes as workers:
 
         def find() -> SearchResult:

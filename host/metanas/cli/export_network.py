@@ -10,6 +10,9 @@ import typer
 from metanas.cli import options as o
 from metanas.cli.shell import print_json, say
 
+_MOST_IMAGES = 1024
+"""A call; so many are tried when the file is written."""
+
 
 def export(
     run: o.Run,
@@ -36,7 +39,6 @@ def export(
     """
     from metanas.deploy import load_model, opset_of
     from metanas.devices import runtime_of
-    from metanas.errors import NoAdaptationGraphError
     from metanas.runs import RunFolder, export_adaptation, export_native
     from metanas.runs import export as export_stage
 
@@ -55,15 +57,10 @@ def export(
     }
     lines = [f"{folder.model}: {len(network.model)} bytes, opset {result['opset']}"]
     files = (folder.adaptation_graph, folder.classifier_graph)
-    try:
-        graphs = export_adaptation(folder, name, opset=written)
-    except NoAdaptationGraphError as error:
-        result |= dict.fromkeys((file.stem for file in files), None)
-        lines.append(str(error))
-    else:
-        for file, graph in zip(files, (graphs.adaptation, graphs.classifier), strict=True):
-            result[file.stem] = {"file": str(file), "bytes": len(graph)}
-            lines.append(f"{file}: {len(graph)} bytes")
+    graphs = export_adaptation(folder, name, opset=written)
+    for file, graph in zip(files, (graphs.adaptation, graphs.classifier), strict=True):
+        result[file.stem] = {"file": str(file), "bytes": len(graph)}
+        lines.append(f"{file}: {len(graph)} bytes")
     if runtime == "native":
         program = export_native(folder, network.model, target)
         result["native"] = {**program.manifest, "program": str(program.path)}
@@ -78,9 +75,10 @@ def export(
 def _batch(text: str) -> int | None:
     if text == "free":
         return None
-    if not (text.isdecimal() and int(text)):
+    if not (len(text) <= 4 and text.isdecimal() and 1 <= int(text) <= _MOST_IMAGES):
         raise typer.BadParameter(
-            f"{text!r} is neither `free` nor a number from 1 on", param_hint="--batch"
+            f"{text[:40]!r} is neither `free` nor a number from 1 to {_MOST_IMAGES}",
+            param_hint="--batch",
         )
     return int(text)
 

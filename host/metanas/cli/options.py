@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from metanas.errors import InvalidSettingsError
+
 Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+LARGEST_SEED = 2**63 - 1
+"""That PyTorch, NumPy and the agent take."""
+
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything random.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Trained = Annotated[str, typer.Option(help="Which trained network: found, baseline, ...")]
 Episodes = Annotated[int, typer.Option(min=2, help="Test episodes to evaluate on.")]
@@ -27,8 +35,11 @@ ImageSize = Annotated[
 ]
 Grey = Annotated[bool, typer.Option("--grey", help="One channel, for --data folder.")]
 Rotations = Annotated[
-    Literal["", "none", "train", "all"],
-    typer.Option(help="Splits that get quarter turns as new classes; by default the custom."),
+    Literal["none", "train", "all"] | None,
+    typer.Option(
+        help="Splits whose quarter turns are classes of their own; if not given, as results on "
+        "the data set are published: train for omniglot, none for the others."
+    ),
 ]
 Ways = Annotated[int, typer.Option(min=2, help="Classes of a task.")]
 Shots = Annotated[int, typer.Option(min=1, help="Support images of a class.")]
@@ -82,6 +93,23 @@ MultiStepShare = Annotated[
 Patience = Annotated[
     int, typer.Option(min=0, help="Epochs without better validation that end training; 0: none do.")
 ]
+
+_SETTING = re.compile(r"^[a-z]+(?:_[a-z]+)*(?= is )|\b[a-z]+(?:_[a-z]+)+\b")
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """A setting that makes no sense is told by the name of the option that sets it."""
+    try:
+        yield
+    except InvalidSettingsError as error:
+        raise InvalidSettingsError(_as_options(error.what), hint=_as_options(error.hint)) from error
+
+
+def _as_options(text: str) -> str:
+    """`inner_rate is 0` becomes `--inner-rate is 0`; words that are not said of settings stay."""
+    return _SETTING.sub(lambda name: "--" + name[0].replace("_", "-"), text)
+
 
 VALIDATION_TASKS = 100
 """By default, of a network that is trained by itself."""

@@ -11,7 +11,7 @@ from metanas.cli import stages
 from metanas.cli.progress import profile_device, progress_bar
 from metanas.cli.shell import console
 from metanas.devices import open_device
-from metanas.meta import OuterSettings
+from metanas.meta import OuterSettings, check_shares
 from metanas.parallel import Workers
 from metanas.profiling import read_table
 from metanas.report import summary_table, write_report
@@ -63,9 +63,12 @@ def quickstart(path: Path, *, seed: int, workers: int) -> RunFolder:
     """
     started = time.monotonic()
     settings = RunSettings(ways=5, shots=1, queries=5, train_queries=3, workers=workers, seed=seed)
-    folder = RunFolder.create(path, settings)
+    RunFolder.prepare(path, settings)
+    for outer in (SUPERNET, RETRAINING):
+        check_shares(outer, workers, hint=f"give --workers {outer.tasks}, or fewer")
     _say(1, f"data: {settings.data}, {settings.ways}-way {settings.shots}-shot")
     stages.check_settings(settings)
+    folder = RunFolder.create(path, settings)
     space = settings.make_space(settings.load_data())
 
     _say(2, "profiling this machine through an agent process: every layer of the space")

@@ -17,7 +17,7 @@ def train(
     data_root: o.DataRoot = None,
     image_size: o.ImageSize = "",
     grey: o.Grey = False,
-    rotations: o.Rotations = "",
+    rotations: o.Rotations = None,
     ways: o.Ways = 5,
     shots: o.Shots = 1,
     queries: o.Queries = 15,
@@ -60,8 +60,9 @@ def train(
         str, typer.Option(help="Train this one network from scratch instead of the super-network.")
     ] = "",
     name: Annotated[
-        str, typer.Option(help="What to call that network in the run folder.")
-    ] = "baseline",
+        str | None,
+        typer.Option(help="What to call that network in the run folder; else baseline."),
+    ] = None,
     episodes: o.Episodes = 600,
 ) -> None:
     """Meta-train the super-network (or one network), or go on with it.
@@ -72,15 +73,20 @@ def train(
     from metanas.cli import stages
     from metanas.meta import ALGORITHMS, OuterSettings, ValidationSettings
     from metanas.parallel import Workers
-    from metanas.runs import RunFolder, RunSettings
+    from metanas.runs import RunFolder, RunSettings, check_network, check_supernet
     from metanas.search import ShrinkingSettings
 
+    if name is not None and not architecture:
+        raise typer.BadParameter(
+            "it names the network of --architecture, which is not given", param_hint="--name"
+        )
+    name = "baseline" if name is None else name
     settings = RunSettings(
         data=data,
         data_root=str(data_root.absolute()) if data_root else "",
         image_size=image_size,
         grey=grey,
-        rotations=rotations,
+        rotations=rotations or "",
         ways=ways,
         shots=shots,
         queries=queries,
@@ -97,30 +103,35 @@ def train(
     shares = {"first_order_share": first_order_share, "multi_step_share": multi_step_share}
     given = {option: share for option, share in shares.items() if share is not None}
     switches = dict(ALGORITHMS[algorithm]) | given
-    outer = OuterSettings(
-        epochs=epochs,
-        iterations=iterations,
-        tasks=tasks,
-        inner_steps=inner_steps,
-        rate=rate,
-        inner_rate=inner_rate,
-        seed=seed,
-        running_statistics=running_statistics,
-        **switches,
-    )
+    with o.named_as_options():
+        outer = OuterSettings(
+            epochs=epochs,
+            iterations=iterations,
+            tasks=tasks,
+            inner_steps=inner_steps,
+            rate=rate,
+            inner_rate=inner_rate,
+            seed=seed,
+            running_statistics=running_statistics,
+            **switches,
+        )
     if validation_tasks is None:
         validation_tasks = o.VALIDATION_TASKS if architecture else 0
     validation = ValidationSettings(tasks=validation_tasks, patience=patience)
     processes = Workers(workers, accelerator)
+    shrinking = ShrinkingSettings(start_epoch=round(0.3 * epochs), end_epoch=epochs)
     stages.check_settings(settings)
-    if architecture:
-        settings.make_space(settings.load_data()).parse(architecture)
+    folder = RunFolder.prepare(run, settings)
+    with o.named_as_options():
+        if architecture:
+            check_network(processes, folder, name, architecture, outer)
+        else:
+            check_supernet(processes, folder, outer, shrinking)
     folder = RunFolder.create(run, settings)
     with processes:
         if architecture:
             stages.meta_train_network(processes, folder, name, architecture, outer, validation)
             stages.evaluate_trained(processes, folder, name, episodes)
         else:
-            shrinking = ShrinkingSettings(start_epoch=round(0.3 * epochs), end_epoch=epochs)
             stages.meta_train_supernet(processes, folder, outer, shrinking, validation)
     console.print(f"trained: {run}", highlight=False)

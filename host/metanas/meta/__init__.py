@@ -13,7 +13,7 @@ from metanas.meta.inner_loop import (
     query_logits,
     support_statistics,
 )
-from metanas.meta.outer_loop import Observer, meta_train
+from metanas.meta.outer_loop import Observer, check_shares, meta_train
 from metanas.meta.parameters import MetaParameters
 from metanas.meta.plan import Chooser, Fixed, TrainingPlan
 from metanas.meta.schedule import OuterSettings
@@ -39,6 +39,7 @@ __all__ = [
     "ValidationSettings",
     "adapted_weights",
     "check_same_settings",
+    "check_shares",
     "evaluate",
     "evaluate_loss",
     "initialise",

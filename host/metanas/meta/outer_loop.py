@@ -14,6 +14,7 @@ from metanas.meta.explosion import ExplosionWatch
 from metanas.meta.outer_step import outer_step
 from metanas.meta.parameters import MetaParameters
 from metanas.meta.plan import TrainingPlan
+from metanas.meta.schedule import OuterSettings
 from metanas.meta.training_state import TrainingFiles, TrainingState
 from metanas.meta.validation import validate
 from metanas.parallel import Group
@@ -23,6 +24,24 @@ A = TypeVar("A", bound=Architecture)
 
 Observer = Callable[[dict[str, Any]], None]
 """Called with each outer step's metrics."""
+
+
+def check_shares(outer: OuterSettings, workers: int, *, hint: str = "") -> None:
+    """See that every worker has a task in each outer step.
+
+    Args:
+        outer: says how many tasks.
+        workers: that share them.
+        hint: what to do, where the number of tasks cannot be chosen.
+
+    Raises:
+        InvalidSettingsError: there are more workers than tasks.
+    """
+    if outer.tasks < workers:
+        raise InvalidSettingsError(
+            f"{outer.tasks} tasks in an outer step cannot be shared by {workers} workers",
+            hint=hint or f"give --tasks {workers}, or more",
+        )
 
 
 def meta_train(
@@ -49,11 +68,7 @@ def meta_train(
         InvalidSettingsError: there are more workers than tasks in an outer step.
         DivergenceError: loss or gradient is not a number, or the loss exploded.
     """
-    if plan.outer.tasks < group.size:
-        raise InvalidSettingsError(
-            f"{plan.outer.tasks} tasks in an outer step cannot be shared by {group.size} workers",
-            hint="ask for more tasks or fewer workers",
-        )
+    check_shares(plan.outer, group.size)
     training = TrainingState(plan.initialise(), plan.settings(group), files, group.device)
     if group.leads:
         training.forget_metrics_after_checkpoint()

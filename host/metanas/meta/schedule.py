@@ -8,6 +8,9 @@ from typing import Literal
 
 from metanas.errors import InvalidSettingsError
 
+LARGEST_RATE = 1e36
+"""Adam makes ten times as much of it in its first step, and that must fit in a float32."""
+
 _LEAST_SHARE = 0.03
 
 
@@ -59,8 +62,11 @@ class OuterSettings:
         for name in ("epochs", "iterations", "tasks", "inner_steps"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("inner_rate", "rate"):
-            self._require(name, 0 < getattr(self, name) < math.inf, "a number above 0")
-        self._require("final_rate", 0 <= self.final_rate < math.inf, "0 or a number above")
+            allowed = f"above 0, and at most {LARGEST_RATE:g}"
+            self._require(name, 0 < getattr(self, name) <= LARGEST_RATE, allowed)
+        final_fits = 0 <= self.final_rate <= LARGEST_RATE
+        self._require("final_rate", final_fits, f"from 0 to {LARGEST_RATE:g}")
+        self._require("seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")  # as PyTorch takes it
         for name in ("first_order_share", "multi_step_share"):
             self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         self._require(
@@ -73,14 +79,10 @@ class OuterSettings:
 
     def _check_reptile(self) -> None:
         """Refuse what Reptile cannot do: it has no query loss to differentiate."""
-        self._require("learned_rates", not self.learned_rates, "False with outer_update='reptile'")
-        self._require("adapted_norms", self.adapted_norms, "True with outer_update='reptile'")
-        self._require(
-            "first_order_share", self.first_order_share == 1, "1 with outer_update='reptile'"
-        )
-        self._require(
-            "multi_step_share", self.multi_step_share == 0, "0 with outer_update='reptile'"
-        )
+        self._require("learned_rates", not self.learned_rates, "False with Reptile")
+        self._require("adapted_norms", self.adapted_norms, "True with Reptile")
+        self._require("first_order_share", self.first_order_share == 1, "1 with Reptile")
+        self._require("multi_step_share", self.multi_step_share == 0, "0 with Reptile")
 
     def _require(self, name: str, fulfilled: bool, allowed: str) -> None:
         if not fulfilled:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from metanas.files import write_json
 from metanas.meta import Accuracy, QueryNorm, evaluate
 from metanas.parallel import Group, Workers
-from metanas.profiling import read_table, refuse_batched, refuse_emulated
+from metanas.profiling import refuse_batched, refuse_emulated
 from metanas.provenance import provenance
 from metanas.runs.folder import RunFolder
-from metanas.runs.training import SUPERNET, context, load_trained, trained_architecture
+from metanas.runs.search_plan import costs_by, search_plan
+from metanas.runs.training import load_trained, trained_architecture
 from metanas.runs.uncertain import MeasureRows, measure_uncertain
-from metanas.runs.warm_start import found_architectures, parse_all
+from metanas.runs.warm_start import found_architectures
 from metanas.search import (
     Candidate,
     Constraint,
-    Costs,
     GeneticSearch,
-    SearchPlan,
     SearchResult,
     SearchRound,
     SearchSettings,
 )
-from metanas.spaces import SearchSpace
 
 
 def search(
@@ -64,10 +61,10 @@ def search(
         ConstraintError: no architecture keeps within them.
         EmulatedTableError: a table comes from an emulator, and that was not asked for.
         MeasurementFailedError: an uncertain row could not be measured.
-        MissingRowsError: a table lacks layers of the space.
+        MissingRowsError: a table that is asked for a cost lacks layers of the space.
         RunFolderError: a run of the warm start has no ended search.
         SettingsMismatchError: the folder's search was begun with other settings.
-        TableMismatchError: the tables are of several dtypes.
+        TableMismatchError: the tables are of several dtypes, or one is of another space.
     """
     for path in folder.tables.values():
         refuse_batched(path)
@@ -112,24 +109,18 @@ def _search(
     *,
     observer: Callable[[SearchRound], None] | None = None,
 ) -> tuple[SearchResult, tuple[Constraint, ...]]:
-    data = folder.settings.load_data()
-    space = folder.priced_space(data)
-    costs = _costs(folder.tables, space)
-    parsed = tuple(_costs(folder.given_tables, space).parse(text) for text in constraints)
-    plan = SearchPlan(
-        space=space,
-        parameters=load_trained(folder, SUPERNET),
-        sampler=folder.settings.sampler(data, "val"),
-        costs=costs,
-        constraints=parsed,
-        settings=settings,
-        query_norm=folder.settings.query_norm,
-        context=context(folder, data),
-        front=tuple(costs.full_name(name) for name in front),
-        warm_start=parse_all(space, warm_start),
+    plan = search_plan(
+        folder,
+        folder,
+        folder.tables,
+        constraints,
+        settings,
+        given=folder.given_tables,
+        front=front,
+        warm_start=warm_start,
     )
     genetic = GeneticSearch(plan, folder.search_journal)
-    return genetic.run(group, observer=observer), parsed
+    return genetic.run(group, observer=observer), plan.constraints
 
 
 def evaluate_network(
@@ -173,7 +164,7 @@ def _digest(folder: RunFolder, name: str) -> str:
 
 def _costs_of(folder: RunFolder, architecture: str) -> dict[str, float]:
     space = folder.priced_space(folder.settings.load_data())
-    costs = _costs(folder.tables, space)
+    costs = costs_by(folder.tables, space)
     genes = space.encode([space.parse(architecture)])
     return {cost: float(costs.of(cost, genes)[0]) for cost in costs}
 
@@ -197,10 +188,6 @@ def _evaluate(
         episodes=episodes,
         observer=observer,
     )
-
-
-def _costs(tables: Mapping[str, Path], space: SearchSpace[Any]) -> Costs:
-    return Costs(space, {device: read_table(path) for device, path in tables.items()})
 
 
 def _as_json(candidate: Candidate) -> dict[str, Any]:

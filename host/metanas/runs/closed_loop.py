@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from metanas.files import append_json_line, write_json
 from metanas.profiling import read_table
 from metanas.provenance import provenance
 from metanas.runs.folder import RunFolder
-from metanas.search import Candidate, Constraint, SearchResult
+from metanas.search import LATENCY, Candidate, Constraint, SearchResult
 
 MOST_CALIBRATIONS = 3
 
@@ -97,7 +98,8 @@ def closed_loop(
     timed: list[tuple[Candidate, list[Step]]] = []
     for number in range(most_calibrations + 1):
         winner = search().winner
-        limits = _limits(folder)
+        found = folder.read_json(folder.search, made_by="metanas adapt")["constraints"]
+        limits = measurable_limits([Constraint(**values) for values in found], folder.tables)
         checks = {device: measure(device, winner.architecture) for device in limits}
         off = [device for device, check in checks.items() if check.latency_verdict == "off"]
         last = number == most_calibrations
@@ -114,15 +116,24 @@ def closed_loop(
     return _choose(folder, timed)
 
 
-def _limits(folder: RunFolder) -> dict[str, float]:
-    """Latency limits by device, as the search that has just ended read them."""
-    found = folder.read_json(folder.search, made_by="metanas adapt")["constraints"]
+def measurable_limits(
+    constraints: Iterable[Constraint], tables: Mapping[str, Path]
+) -> dict[str, float]:
+    """Latency limits in ms by device, of devices that are no simulators.
+
+    Args:
+        constraints: of the search.
+        tables: device name to its latency table.
+
+    Raises:
+        ConstraintError: there are none.
+    """
     limits: dict[str, float] = {}
-    for constraint in (Constraint(**values) for values in found):
+    for constraint in constraints:
         device = constraint.device
-        if constraint.metric != "latency_ms" or device is None:
+        if constraint.metric != LATENCY or device is None:
             continue
-        if read_table(folder.table(device)).shared("source") != "simulated":
+        if read_table(tables[device]).shared("source") != "simulated":
             limits[device] = min(constraint.limit, limits.get(device, np.inf))
     if not limits:
         raise ConstraintError(

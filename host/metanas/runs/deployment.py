@@ -15,14 +15,10 @@ from metanas.deploy import (
     replace_weights,
 )
 from metanas.deploy.adaptation_graph import AdaptationGraphs, export_adaptation_graphs
-from metanas.errors import NoAdaptationGraphError
 from metanas.files import write_bytes
 from metanas.meta import adapted_weights, norms_at, support_statistics
 from metanas.runs.folder import RunFolder
-from metanas.runs.training import load_trained, trained_architecture
-from metanas.spaces.conv_network import ConvNetwork
-
-FOUND = "found"
+from metanas.runs.training import FOUND, load_trained, trained_architecture
 
 
 def export(
@@ -106,7 +102,6 @@ def export_adaptation(
 
     Raises:
         CheckpointError: no network of that name was trained.
-        NoAdaptationGraphError: the space's networks have none.
         ExportError: a file does not learn what the network learns, or cannot be written so.
     """
     settings = folder.settings
@@ -118,11 +113,6 @@ def export_adaptation(
     card = _card(folder, data, architecture, settings.sampler(data, "test").batch(0, 1))
     for older in (folder.adaptation_graph, folder.classifier_graph):
         older.unlink(missing_ok=True)  # it may not fit the model.onnx that is there now
-    if not isinstance(network, ConvNetwork):
-        raise NoAdaptationGraphError(
-            f"no adaptation graph is written of networks of the space {space.name}",
-            hint="model.onnx is all that its board needs to classify",
-        )
     graphs = export_adaptation_graphs(
         network,
         parameters,

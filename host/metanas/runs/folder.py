@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from metanas.data import DataSet
-from metanas.errors import RunFolderError, TableMismatchError
+from metanas.errors import RunFolderError
 from metanas.files import write_bytes, write_json
 from metanas.meta import TrainingFiles, check_same_settings
 from metanas.profiling import (
@@ -16,11 +18,11 @@ from metanas.profiling import (
     read_table,
     refuse_batched,
     refuse_emulated,
-    table_dtype,
     write_table,
 )
 from metanas.provenance import provenance
 from metanas.runs.settings import RunSettings
+from metanas.runs.tables import common_dtype
 from metanas.spaces import SearchSpace
 
 
@@ -37,20 +39,33 @@ class RunFolder:
     settings: RunSettings
 
     @classmethod
-    def create(cls, path: Path, settings: RunSettings) -> Self:
-        """Make the folder, or go on with one that was made by the same settings.
+    def prepare(cls, path: Path, settings: RunSettings) -> Self:
+        """The folder that `create` would give, for checks; nothing is made.
 
         Raises:
-            SettingsMismatchError: it was made by others; nothing is touched.
+            RunFolderError: its settings cannot be read.
+            SettingsMismatchError: it was made by others.
         """
         if (path / "run.json").exists():
             folder = cls.open(path)
             check_same_settings(path, asdict(folder.settings), asdict(settings))
+        return cls(path, settings)
+
+    @classmethod
+    def create(cls, path: Path, settings: RunSettings) -> Self:
+        """Make the folder, or go on with one that was made by the same settings.
+
+        Raises:
+            RunFolderError: its settings cannot be read.
+            SettingsMismatchError: it was made by others; nothing is touched.
+        """
+        folder = cls.prepare(path, settings)
+        if (path / "run.json").exists():
             return folder
         path.mkdir(parents=True, exist_ok=True)
         made = {"settings": asdict(settings), "provenance": provenance(seed=settings.seed)}
         write_json(path / "run.json", made)
-        return cls(path, settings)
+        return folder
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -65,7 +80,10 @@ class RunFolder:
         try:
             return cls(path, RunSettings(**json.loads(file.read_text())["settings"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"cannot read {file}: {error}") from error
+            raise RunFolderError(
+                f"cannot read {file}: {error}",
+                hint="restore the file, or delete it and run its stage again",
+            ) from error
 
     def take_over(self, source: RunFolder, name: str) -> None:
         """Copy a training of another folder into this one, if it is not here yet.
@@ -101,14 +119,7 @@ class RunFolder:
             TableMismatchError: the tables are of several dtypes.
             TableError: a table cannot be read.
         """
-        dtypes = {device: table_dtype(path) for device, path in self.tables.items()}
-        if len(set(dtypes.values())) > 1:
-            told = ", ".join(f"{device}: {dtype}" for device, dtype in dtypes.items())
-            raise TableMismatchError(
-                f"the tables of {self.path} are of several dtypes ({told})",
-                hint="search each dtype in a run folder of its own: metanas adapt --supernet",
-            )
-        return self.settings.make_space(data, dtype=next(iter(dtypes.values()), "float32"))
+        return self.settings.make_space(data, dtype=common_dtype(self.tables))
 
     def known_table(self, device: str) -> Path:
         """The table of a device, which must be in the folder.
@@ -120,14 +131,18 @@ class RunFolder:
             known = ", ".join(self.tables) or "none"
             raise RunFolderError(
                 f"{self.path} has no table of {device!r}; it has: {known}",
-                hint=f"profile it and adapt with it: metanas adapt {self.path} --table ...",
+                hint="profile it, and give its table beside the others: "
+                f"metanas adapt {self.path} --table ... --table ...",
             )
         return self.table(device)
 
-    def keep_table(self, source: Path, *, allow_emulated: bool = False) -> None:
+    def keep_table(self, source: Path, *, allow_emulated: bool = False) -> Path | None:
         """Copy a table into the folder, so that the run stays whole by itself.
 
         The same table again leaves the rows alone that were measured since.
+
+        Returns:
+            Where another table of the device lies now that was there, if there was one.
 
         Raises:
             BatchTableError: it is of several images a call.
@@ -138,11 +153,38 @@ class RunFolder:
         if not allow_emulated:
             refuse_emulated(source)
         device, table = read_table(source).header.device.name, source.read_bytes()
-        given = self._given(device)
-        if given.exists() and given.read_bytes() == table:
-            return
-        given.unlink(missing_ok=True)
+        known = self.given_tables.get(device)
+        if known and known.read_bytes() == table:
+            return None
+        former = self._set_aside(device) if known else None
         write_bytes(self.table(device), table)
+        return former
+
+    def keep_tables(self, sources: Mapping[str, Path], *, allow_emulated: bool) -> list[Path]:
+        """As `keep_table`; tables of devices that are not among these are set aside.
+
+        Args:
+            sources: device name to table.
+            allow_emulated: whether a table may come from an emulator.
+
+        Returns:
+            Where the tables lie now that were set aside: nothing is lost.
+        """
+        kept = [self.keep_table(path, allow_emulated=allow_emulated) for path in sources.values()]
+        others = [self._set_aside(device) for device in self.tables if device not in sources]
+        return [path for path in (*kept, *others) if path]
+
+    def _set_aside(self, device: str) -> Path:
+        """Move a table, with what was measured for it, to where the run does not see it."""
+        table = self.table(device)
+        for number in count(1):
+            aside = table.parent / "unused" / f"{device}{f'-{number}' if number > 1 else ''}.tsv"
+            if not aside.exists() or aside.read_bytes() == table.read_bytes():
+                break
+        aside.parent.mkdir(exist_ok=True)
+        table.replace(aside)
+        self._given(device).unlink(missing_ok=True)
+        return aside
 
     def replace_table(self, device: str, table: LatencyTable) -> None:
         """Put a table of measured rows in the place of one that was given; that one is kept."""

@@ -9,16 +9,17 @@ from metanas.deploy import (
     Int8Trial,
     Prediction,
     QuantisableTask,
+    check_int8,
     try_int8,
     write_trial,
 )
 from metanas.devices import Device
 from metanas.files import write_bytes
 from metanas.profiling import read_table, table_dtype
-from metanas.runs.deployment import FOUND, export
+from metanas.runs.deployment import export
 from metanas.runs.folder import RunFolder
 from metanas.runs.opset import readable_opset
-from metanas.runs.training import trained_architecture
+from metanas.runs.training import FOUND, trained_architecture
 from metanas.runs.verifying import predict
 from metanas_agent.timer import TimerSettings
 
@@ -53,6 +54,7 @@ def quantise_on(
         DeviceError: the device cannot run models, or went away.
     """
     architecture = trained_architecture(folder, name)
+    check_int8(device)  # exporting takes long
     predicted = _promised(folder, device.name, architecture)
     networks = export(folder, name, tasks=tasks, opset=readable_opset(device))
     trial, model = try_int8(

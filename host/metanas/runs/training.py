@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from metanas.data import DataSet
-from metanas.errors import RunFolderError
+from metanas.errors import CheckpointError, RunFolderError
 from metanas.meta import (
+    Checkpoint,
     Chooser,
     Fixed,
     MetaParameters,
@@ -18,6 +19,7 @@ from metanas.meta import (
     TrainingPlan,
     Validation,
     ValidationSettings,
+    check_shares,
     load_checkpoint,
     meta_train,
 )
@@ -25,10 +27,14 @@ from metanas.parallel import Group, Workers
 from metanas.runs.folder import RunFolder
 from metanas.search import ProgressiveShrinking, ShrinkingSettings
 from metanas.spaces import SearchSpace
+from metanas_agent.bundles.manifest import check_name
+from metanas_agent.errors import InvalidBundleError
 
 SUPERNET = "supernet"
+FOUND = "found"
 NO_VALIDATION = ValidationSettings()
 
+_ADAPT = "metanas adapt {} --table ... --constraint ..."
 _REPRESENTATIVES = 8
 _STREAM = 0x7A  # keeps these draws apart from other uses of the seed
 
@@ -75,6 +81,41 @@ def train_network(
     )
 
 
+def check_supernet(
+    workers: Workers, folder: RunFolder, outer: OuterSettings, shrinking: ShrinkingSettings
+) -> None:
+    """Refuse settings by which no super-network can be trained; the folder need not exist.
+
+    Raises:
+        InvalidSettingsError: they exclude each other, or there are more workers than tasks.
+    """
+    plan = _supernet_plan(folder, outer, shrinking, NO_VALIDATION)
+    check_shares(plan.outer, workers.group.size)
+
+
+def check_network(
+    workers: Workers, folder: RunFolder, name: str, architecture: str, outer: OuterSettings
+) -> None:
+    """Refuse what no network of a user's own can be trained by; the folder need not exist.
+
+    Raises:
+        ArchitectureError: the run's space does not hold the architecture.
+        RunFolderError: the name is no plain file name, or is kept for what metanas makes.
+        InvalidSettingsError: the settings exclude each other, or there are more workers than tasks.
+    """
+    try:
+        check_name(name)
+    except InvalidBundleError as error:
+        raise RunFolderError(f"{name[:80]!r} is no name for a network", hint=error.hint) from error
+    if name.lower() in (SUPERNET, FOUND):
+        raise RunFolderError(
+            f"the name {name!r} is kept for what metanas trains itself",
+            hint="give another --name, such as baseline",
+        )
+    plan = _network_plan(folder, architecture, outer, NO_VALIDATION)
+    check_shares(plan.outer, workers.group.size)
+
+
 def load_trained(folder: RunFolder, name: str) -> MetaParameters:
     """The parameters that an ended training gave: the best epoch's, if there was validation.
 
@@ -83,7 +124,7 @@ def load_trained(folder: RunFolder, name: str) -> MetaParameters:
         RunFolderError: the training has not ended.
     """
     path = folder.training(name).checkpoint
-    checkpoint = load_checkpoint(path)
+    checkpoint = _checkpoint(folder, name)
     if not checkpoint.ended:
         steps = checkpoint.settings["epochs"] * checkpoint.settings["iterations"]
         raise RunFolderError(
@@ -104,9 +145,31 @@ def trained_architecture(folder: RunFolder, name: str) -> str:
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be read.
+        RunFolderError: it is the super-network's.
     """
-    checkpoint = load_checkpoint(folder.training(name).checkpoint)
-    return str(checkpoint.settings["architecture"])
+    settings = _checkpoint(folder, name).settings
+    if "architecture" not in settings:
+        raise RunFolderError(
+            f"{name} in {folder.path} is the super-network, which holds many networks",
+            hint=f"adapt it first, then take found: {_ADAPT.format(folder.path)}",
+        )
+    return str(settings["architecture"])
+
+
+def _checkpoint(folder: RunFolder, name: str) -> Checkpoint:
+    path = folder.training(name).checkpoint
+    if path.is_file():
+        return load_checkpoint(path)
+    trained = sorted(file.stem for file in folder.path.glob("*.safetensors"))
+    command = f"metanas train {folder.path}"
+    if name == FOUND:
+        command = _ADAPT.format(folder.path)
+    elif name != SUPERNET:
+        command += f" --architecture ... --name {name}"
+    raise CheckpointError(
+        f"{folder.path} has no trained {name!r}; it has: {', '.join(trained) or 'none'}",
+        hint=f"make it first: {command}",
+    )
 
 
 def _train_supernet(
@@ -118,11 +181,7 @@ def _train_supernet(
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
-    data = folder.settings.load_data()
-    space = folder.settings.make_space(data)
-    chooser = ProgressiveShrinking(space, shrinking, outer.seed)
-    judged = representatives(space, outer.seed)
-    plan = _plan(folder, data, chooser, space.corners(), outer, judged, validation)
+    plan = _supernet_plan(folder, outer, shrinking, validation)
     return meta_train(group, plan, folder.training(SUPERNET), observer=observer)
 
 
@@ -136,10 +195,32 @@ def _train_network(
     *,
     observer: Observer | None = None,
 ) -> MetaParameters:
+    plan = _network_plan(folder, architecture, outer, validation)
+    return meta_train(group, plan, folder.training(name), observer=observer)
+
+
+def _supernet_plan(
+    folder: RunFolder,
+    outer: OuterSettings,
+    shrinking: ShrinkingSettings,
+    validation: ValidationSettings,
+) -> TrainingPlan[Any]:
+    data = folder.settings.load_data()
+    space = folder.settings.make_space(data)
+    chooser = ProgressiveShrinking(space, shrinking, outer.seed)
+    judged = representatives(space, outer.seed)
+    return _plan(folder, data, chooser, space.corners(), outer, judged, validation)
+
+
+def _network_plan(
+    folder: RunFolder,
+    architecture: str,
+    outer: OuterSettings,
+    validation: ValidationSettings,
+) -> TrainingPlan[Any]:
     data = folder.settings.load_data()
     parsed = folder.settings.make_space(data).parse(architecture)
-    plan = _plan(folder, data, Fixed(parsed), (parsed,), outer, (parsed,), validation)
-    return meta_train(group, plan, folder.training(name), observer=observer)
+    return _plan(folder, data, Fixed(parsed), (parsed,), outer, (parsed,), validation)
 
 
 def _plan(

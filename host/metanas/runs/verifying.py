@@ -21,10 +21,10 @@ from metanas.errors import ExportError, UnsupportedError
 from metanas.profiling import LatencyTable, slowdown
 from metanas.profiling.fidelity.comparison import check_same_device
 from metanas.profiling.table import space_of, timer_of
-from metanas.runs.deployment import FOUND, export
+from metanas.runs.deployment import export
 from metanas.runs.folder import RunFolder
 from metanas.runs.opset import readable_opset
-from metanas.runs.training import trained_architecture
+from metanas.runs.training import FOUND, trained_architecture
 from metanas.spaces import SearchSpace
 from metanas_agent.timer import TimerSettings
 
@@ -131,7 +131,9 @@ def verify_file(
         TableMismatchError: the table is of another device or of several spaces.
     """
     model = path.read_bytes()
-    adapted = adapted_from_file(model, pictures=pictures, count=count, seed=timer.seed)
+    adapted = adapted_from_file(
+        model, pictures=pictures, count=count, seed=timer.seed, name=str(path)
+    )
     architecture = architecture_of(model)
     predicted = None
     if table:

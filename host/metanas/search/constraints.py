@@ -114,14 +114,12 @@ class Memory:
 class Costs(Mapping[str, Cost]):
     """What architectures of a space cost, by the cost's name.
 
-    `energy_mj` of a device is known where every row of its table says what it took.
+    `energy_mj` of a device is known where every row of its table says what it took. A table that
+    lacks layers of the space has no costs, and asking for one by name is an error.
 
     Args:
         space: of the architectures.
-        tables: device name to its latency table; every layer of the space must be in it.
-
-    Raises:
-        MissingRowsError: a table lacks layers.
+        tables: device name to its latency table.
     """
 
     def __init__(self, space: SearchSpace[Any], tables: Mapping[str, LatencyTable]) -> None:
@@ -134,6 +132,8 @@ class Costs(Mapping[str, Cost]):
         }
         self._costs[MEMORY] = Memory(space)
         for device, table in self.tables.items():
+            if table.missing(layers):
+                continue
             latency = LayerSum(space, table.costs_ms(space), table.call_ms)
             self._costs[f"{LATENCY}[{device}]"] = latency
             if energy := _energy(space, table):
@@ -162,13 +162,11 @@ class Costs(Mapping[str, Cost]):
 
         Raises:
             ConstraintSyntaxError: there is no such cost.
+            MissingRowsError: its table lacks layers.
         """
         device = self._only_device(name)
         full = f"{name}[{device}]" if device else name
-        if full not in self._costs:
-            raise ConstraintSyntaxError(
-                f"unknown cost {name!r}", hint=f"known: {', '.join(self._costs)}"
-            )
+        self._check_known(full)
         return full
 
     def parse(self, text: str) -> Constraint:
@@ -179,6 +177,7 @@ class Costs(Mapping[str, Cost]):
 
         Raises:
             ConstraintSyntaxError: the text cannot be read, or names an unknown cost.
+            MissingRowsError: the table of the cost that it names lacks layers.
         """
         match = _TEXT.fullmatch(text)
         if match is None:
@@ -190,12 +189,7 @@ class Costs(Mapping[str, Cost]):
             constraint = Constraint(match["metric"], float(match["limit"]), device)
         except ValueError as error:
             raise ConstraintSyntaxError(f"not a number in constraint {text!r}") from error
-        if constraint.cost not in self._costs:
-            raise ConstraintSyntaxError(
-                f"unknown cost {constraint.cost!r} in constraint {text!r}",
-                hint=f"known: {', '.join(self._costs)}; a latency needs its device's table, "
-                "an energy one of a device that tells it",
-            )
+        self._check_known(constraint.cost, f" in constraint {text!r}")
         if match["unit"] == "%":
             largest = self.space.encode([self.space.largest()])
             scale = float(self.of(constraint.cost, largest)[0]) / 100
@@ -209,6 +203,20 @@ class Costs(Mapping[str, Cost]):
     def _only_device(self, metric: str) -> str | None:
         of_device = metric in (LATENCY, ENERGY) and len(self.tables) == 1
         return next(iter(self.tables)) if of_device else None
+
+    def _check_known(self, cost: str, where: str = "") -> None:
+        if cost in self._costs:
+            return
+        for device, table in self.tables.items():
+            if cost in (f"{LATENCY}[{device}]", f"{ENERGY}[{device}]"):
+                table.costs_ms(self.space)  # says which rows it lacks
+        hint = (
+            f"known: {', '.join(self._costs)}; a latency needs its device's table, "
+            "an energy one of a device that tells it"
+        )
+        if cost in (LATENCY, ENERGY) and self.tables:
+            hint = "write " + " or ".join(f"{cost}[{device}]" for device in self.tables)
+        raise ConstraintSyntaxError(f"unknown cost {cost!r}{where}", hint=hint)
 
     def satisfied(self, constraints: Sequence[Constraint], genes: Genes) -> NDArray[np.bool_]:
         """Whether each architecture keeps within every limit, (architectures,)."""

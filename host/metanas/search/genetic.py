@@ -39,6 +39,17 @@ class GeneticSearch(Generic[A]):
         self.journal = SearchJournal(journal, plan.flat_settings())
         self.breeder = Breeder(plan)
 
+    def check(self) -> list[SearchRound] | None:
+        """The rounds so far, None if there are none; nothing is written.
+
+        Raises:
+            ConstraintError: no architecture keeps within the constraints.
+            SettingsMismatchError: the journal was made by other settings.
+            CheckpointError: the journal cannot be read.
+        """
+        self.plan.costs.check_possible(self.plan.constraints)
+        return self.journal.read()
+
     def run(
         self, group: Group, *, observer: Callable[[SearchRound], None] | None = None
     ) -> SearchResult:
@@ -53,8 +64,7 @@ class GeneticSearch(Generic[A]):
             SettingsMismatchError: the journal was made by other settings.
             CheckpointError: the journal cannot be read.
         """
-        self.plan.costs.check_possible(self.plan.constraints)
-        rounds = self.journal.read()
+        rounds = self.check()
         if rounds is None and group.leads:
             self.journal.begin()
         history = History(rounds or ())
