@@ -99,7 +99,8 @@ class SimulatedDevice:
             UnsupportedError: always.
         """
         raise UnsupportedError(
-            f"{self.name} is simulated and cannot run a model", hint="verify on a real device"
+            f"{self.name} is simulated and cannot run a model",
+            hint="name a device that runs them, such as local",
         )
 
     def close(self) -> None:
@@ -129,6 +130,7 @@ class SimulatedDevice:
             f"{settings.batch} images a call": settings.batch != 1,
             f"a {settings.cache} cache": settings.cache != "warm",
             f"{settings.threads} threads": settings.threads != 1,
+            "the energy of a call": settings.energy,
         }
         for what, other in asked.items():
             if other:

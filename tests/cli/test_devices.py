@@ -49,15 +49,14 @@ def test_scripts_get_everything(listed, tmp_path):
     assert known["local"]["paired"] is False
 
 
-def test_people_get_a_table_on_standard_error(listed, tmp_path):
+def test_people_get_a_table(listed, tmp_path):
     with paired_board(tmp_path / "board") as (_, board):
         printed = listed()
-    assert printed.out == ""
-    (line,) = [line for line in printed.err.splitlines() if board.address in line]
+    (line,) = [line for line in printed.out.splitlines() if board.address in line]
     for word in ("pi0", board.id[:8], "onnx", "yes", "free"):
         assert word in line
-    assert "architecture" in printed.err
-    assert "simulated" in printed.err
+    assert "architecture" in printed.out
+    assert "simulated" in printed.out
 
 
 def test_a_board_at_work_is_busy(listed, tmp_path):
@@ -83,9 +82,79 @@ def test_a_name_cannot_play_with_the_terminal(listed, tmp_path):
     folder.mkdir(parents=True)
     (folder / "red\x1b[31m.toml").write_text("kind = 3")
     printed = listed()
-    assert "\x1b" not in printed.err
-    assert "red\\x1b[31m" in printed.err
-    assert "broken" in printed.err
+    assert "\x1b" not in printed.out
+    assert "red\\x1b[31m" in printed.out
+    assert "broken file" in printed.out
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Write a file among the user's own devices."""
+    folder = tmp_path / "config" / "metanas" / "devices"
+    folder.mkdir(parents=True)
+
+    def write(name, text):
+        (folder / f"{name}.toml").write_text(text)
+        return folder / f"{name}.toml"
+
+    return write
+
+
+def states(printed):
+    entries = json.loads(printed.out)["entries"]
+    return {entry["name"]: (entry["state"], entry["detail"]) for entry in entries}
+
+
+def test_a_file_of_a_device_that_cannot_be_is_broken(listed, mine):
+    array = (
+        'kind = "simulator"\nbackend = "systolic"\ncolumns = 4\nclock_mhz = 9\ndataflow = "ws"\n'
+    )
+    mine("negative", f"{array}rows = -1\n")
+    mine("possible", f"{array}rows = 4\n")
+    mine("abacus", 'kind = "local"\nruntime = "abacus"')
+    found = states(listed("--json"))
+    assert found["negative"] == ("broken", "device negative: rows is -1")
+    assert found["possible"] == ("free", "")
+    assert found["abacus"] == ("broken", "runtime is 'abacus'")
+    (line,) = [line for line in listed().out.splitlines() if line.strip().startswith("negative  ")]
+    assert line.split() == ["negative", "broken", "file"]
+
+
+def test_what_this_machine_lacks_is_told(listed, monkeypatch):
+    monkeypatch.setattr("metanas.devices.lacking.find_spec", lambda name: None)
+    found = states(listed("--json"))
+    assert found["local-native"] == (
+        "unavailable",
+        "TVM is not installed: pip install 'metanas[native]'",
+    )
+    assert found["local"][0] == found["local-cuda"][0] == "unavailable"
+
+
+def test_a_gpu_that_is_not_there_is_told(listed, monkeypatch):
+    monkeypatch.setattr("metanas.devices.lacking._GPU_DRIVERS", ("no-such-driver*",))
+    monkeypatch.setattr("metanas.devices.lacking.sys.platform", "linux")
+    monkeypatch.setattr("metanas.devices.lacking.find_spec", lambda name: name)
+    found = states(listed("--json"))
+    assert found["local-cuda"] == ("unavailable", "no NVIDIA GPU, or none that its driver shows")
+    assert found["local"] == found["local-native"] == ("free", "")
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("2.13.0+cpu", "unavailable"), ("2.13.0+cu130", "free")]
+)
+def test_a_torch_without_cuda_is_told(listed, monkeypatch, version, state):
+    monkeypatch.setattr("metanas.devices.lacking._GPU_DRIVERS", ("null",))
+    monkeypatch.setattr("metanas.devices.lacking.find_spec", lambda name: name)
+    monkeypatch.setattr("metanas.devices.lacking.metadata.version", lambda name: version)
+    assert states(listed("--json"))["local-cuda"][0] == state
+
+
+def test_a_device_that_the_user_replaced_is_told(listed, mine):
+    own = mine("eyeriss", 'kind = "local"')
+    assert (
+        f"as {own} says, in place of what metanas brings" in states(listed("--json"))["eyeriss"][1]
+    )
+    assert "in place of" not in states(listed("--json"))["local"][1]
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,18 @@ def test_a_new_device_from_another_ones_table(run, folder):
 
     code, _, err = run(*estimate)
     assert code == 0
-    assert "9 rows measured" in err
+    assert "9 rows simulated" in err
+    assert "measured" not in err
+    assert {row.reason for row in estimated.rows.values() if row.source == "estimated"} == {
+        "estimated from 8 simulated rows"
+    }
     code, out, _ = run("list", "--json")
     assert {head["source"] for head in json.loads(out)} == {"estimated", "simulated"}
 
     assert run("--device", "new", *SMALL)[0] == 0
     code, out, err = run(*estimate, "--json")
     assert json.loads(out)["estimated"] == 0
-    assert "nothing to estimate" in err
+    assert "every row of new is simulated: there is nothing to estimate" in err
     assert read_table(folder / NAMES.format("estimated")).rows == estimated.rows
 
 

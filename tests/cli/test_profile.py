@@ -1,13 +1,17 @@
 import json
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from metanas.cli.measured import Measured
 from metanas.errors import MeasurementFailedError
-from metanas.profiling import diff, read_table
+from metanas.profiling import LatencyTable, diff, read_table
+from metanas.profiling.table import space_of
 from metanas.profiling.timings import exclusive
 from metanas_simulators.device import SimulatedDevice
 from support.profile_command import ended
@@ -64,7 +68,9 @@ def test_a_budget_leaves_out_what_the_same_command_measures_later(run, tmp_path)
     left_out = read_table(path).header.left_out
     words = " ".join(err.split())
     assert f"left out, for the budget is spent: {len(left_out)} layers, about 100% of" in words
-    assert f"and {len(left_out) - 3} more; the same command goes on from here" in words
+    assert f"and {len(left_out) - 3} more until it has those too, adapt and calibrate" in words
+    assert "the same command goes on from here, without --budget to the end" in words
+    assert "estimate" not in words  # it is computed in seconds
     code, out, _ = run(*arguments, "--budget", "0.000001s", "--json")
     assert code == 0
     shown = json.loads(out)
@@ -91,16 +97,32 @@ def test_fresh_within_a_budget_is_refused_where_a_table_would_lose_rows(run, tmp
     assert list(tmp_path.glob("*.tsv*")) == [path]
 
 
-def test_energy_is_asked_for_and_a_device_without_is_named(run, tmp_path):
-    arguments = ("--device", "eyeriss", "--input", "1x9x9", "--ways", 2, "--out", tmp_path)
-    code, _, err = run(*arguments, "--energy")
+def test_a_budgeted_table_can_be_estimated_whole(run, tmp_path):
+    """With the command that the sweep says."""
+    small = ("--input", "1x9x9", "--ways", 2)
+    assert run("--device", "eyeriss", *small)[0] == 0
+    settings = ("--budget-ms", 2, "--seed", 3, "--rounds", 1, "--out", tmp_path / "own")
+    code, _, err = run("--device", "local", *small, *settings, "--budget", "1s")
     assert code == 0
-    assert "eyeriss does not tell the energy of a call" in err
-    (path,) = tmp_path.glob("*.tsv")
-    assert read_table(path).header.timer["energy"] is True
-    code, _, err = run(*arguments)
+    (said,) = [line for line in err.splitlines() if "metanas-profile estimate" in line]
+    command = shlex.split(said[said.index("estimate ") :].replace("TABLE", "eyeriss"))
+    code, out, err = run(*command, "--json")
+    assert code == 0, err
+    assert json.loads(out)["measured"] + json.loads(out)["estimated"] == ROWS
+
+
+def test_energy_that_no_simulator_knows_is_refused(run, tmp_path):
+    code, _, err = run("--device", "eyeriss", "--energy", "--out", tmp_path)
     assert code == 1
-    assert "timer.energy was True, now not set" in err
+    assert "eyeriss is simulated: it does not model the energy of a call" in err
+    assert not list(tmp_path.glob("*.tsv*"))
+
+
+def test_a_device_that_does_not_tell_energy_is_named(folder, capsys):
+    table = read_table(folder / NAME)
+    header = replace(table.header, timer=table.header.timer | {"energy": True})
+    Measured(folder / NAME, LatencyTable(header, table.rows), space_of(table), 1.0).show()
+    assert "eyeriss does not tell the energy of a call" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("names", ["eyeriss", "eyeriss,twin"])
@@ -138,16 +160,16 @@ def test_a_second_sweep_of_one_table_is_refused(run, tmp_path):
     assert f"another command is at work on {tmp_path / NAME}" in err
 
 
-def test_people_read_on_standard_error_only(run, folder):
+def test_what_is_asked_for_goes_to_standard_output(run, folder):
     code, out, err = run("show", folder / NAME)
     assert code == 0
-    assert out == ""
-    assert "eyeriss: weight-stationary at 200 MHz" in err
-    assert "2801 simulated" in err
-    assert "2801 trusted, 0 noisy, 0 throttled" in err
-    assert "5x5 convolution at 7x7, stride 1, pool 2" in err
-    assert "head at 2x2, 1x1 map" in err
-    heat = err[err.index("1x1 convolution at 28x28") :].splitlines()
+    assert err == ""
+    assert "eyeriss: weight-stationary at 200 MHz" in out
+    assert "2801 simulated" in out
+    assert "2801 trusted, 0 noisy, 0 throttled" in out
+    assert "5x5 convolution at 7x7, stride 1, pool 2" in out
+    assert "head at 2x2, 1x1 map" in out
+    heat = out[out.index("1x1 convolution at 28x28") :].splitlines()
     assert heat[1].split() == ["in", "\\", "out", "16", "32", "48", "64", "96", "128", "144"]
     assert heat[2].split()[0] == "1"
 
@@ -173,22 +195,30 @@ def test_lists_tables_and_names_broken_ones(run, folder, tmp_path):
     assert listed["torn.tsv"]["rows"] == ROWS
     assert "format is None" in listed["other.tsv"]["error"]
     code, out, err = run("list", "--out", tmp_path)
-    assert (code, out) == (0, "")
-    assert "whole.tsv" in err
-    assert "format is None" in err
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["other.tsv", "broken", "file"] in lines
+    assert lines[-1][:2] == ["whole.tsv", "simulated"]
+    (error,) = err.splitlines()
+    assert error.startswith(f"error: {tmp_path / 'other.tsv'}")
+    assert "format is None" in error
 
 
 def test_an_empty_list_says_how_to_fill_it(run):
-    code, _, err = run("list")
+    code, out, _ = run("list")
     assert code == 0
-    assert "metanas-profile --device local" in err
+    assert "metanas-profile --device local" in out
 
 
 def test_compares_tables(run, folder):
     strided = next(folder.glob("*strided*"))
-    code, _, err = run("diff", folder / NAME, folder / NAME)
+    code, out, err = run("diff", folder / NAME, folder / NAME)
+    assert (code, err) == (0, "")
+    assert out.startswith("2801 layers in both: median change +0.0%, 0 beyond")
+    code, out, err = run("diff", folder / NAME, strided)
     assert code == 0
-    assert "2801 layers in both: median change +0.0%, 0 beyond" in err
+    assert out.startswith(f"{ROWS - 29} layers only in the first, {ROWS - 29} only in the second\n")
+    assert f"warning: only 29 of {ROWS} layers are in both" in err
     code, out, _ = run("diff", folder / NAME, strided, "--json")
     assert code == 0
     found = json.loads(out)
@@ -206,11 +236,11 @@ def test_shows_the_largest_changes(run, folder, tmp_path):
     assert run("diff", folder / NAME, slow)[0] == 1  # the rest of the file is missing
     rest = lines[place + 1 :]
     slow.write_text("\n".join([*lines[:place], "\t".join([key, *doubled, *cells[5:]]), *rest]))
-    code, _, err = run("diff", folder / NAME, slow)
+    code, out, _ = run("diff", folder / NAME, slow)
     assert code == 0
-    assert "1 beyond noise, 2800 within" in err
-    assert f"{key}" in err
-    assert "+100.0%" in err
+    assert "1 beyond noise, 2800 within" in out
+    assert f"{key}" in out
+    assert "+100.0%" in out
 
 
 def test_merges_tables(run, folder, tmp_path):
@@ -242,9 +272,15 @@ def test_refuses_to_merge_tables_of_different_devices(run, folder, tmp_path):
         (["--device", "eyeriss", "--space", "resnet99"], 2, "choose from vgg9"),
         (["--device", "eyeriss", "--downsampling", "halved"], 2, "pooled or strided"),
         (["--device", "eyeriss", "--ways", "0"], 2, "ways"),
+        (["--device", "eyeriss", "--input", "1x99999x9"], 2, "--input: '1x99999x9' is too large"),
         (["--device", "eyeriss", "--budget-ms", "-3"], 2, "budget-ms"),
-        (["--device", "eyeriss", "--budget", "10"], 2, "'10' is no duration; write 90s, 10m"),
-        (["--device", "eyeriss", "--interval", "0"], 2, "'0' is no share; write 1% or 0.01"),
+        (["--device", "eyeriss", "--budget-ms", "inf"], 2, "--budget-ms"),
+        (["--device", "eyeriss", "--budget-ms", "nan"], 2, "--budget-ms"),
+        (["--device", "eyeriss", "--seed", str(2**63)], 2, "--seed"),
+        (["--device", "eyeriss", "--batch", "65537"], 2, "--batch"),
+        (["--device", "eyeriss", "--threads", "65537"], 2, "--threads"),
+        (["--device", "eyeriss", "--budget", "10"], 2, "--budget: '10' is no duration; write 90s"),
+        (["--device", "eyeriss", "--interval", "0"], 2, "--interval: '0' is no share; write 1%"),
         (["--device", "eyeriss", "--energy", "--cache", "cold"], 2, "energy of calls with a cold"),
         (["--device", "eyeriss", "--cache", "hot"], 2, "'hot'; choose warm or cold"),
         (["--device", "eyeriss", "--dtype", "int4"], 2, "'int4'; choose float32 or int8"),

@@ -47,6 +47,13 @@ def test_what_is_no_image_shape(text):
         image_shape(text)
 
 
+@pytest.mark.parametrize("text", ["1x100000x100000", "1x10000x1", f"{9**90}x1x1"])
+def test_too_large_images_are_told_the_limit(text):
+    with pytest.raises(typer.BadParameter, match="go to 9,999"):
+        image_shape(text)
+    assert image_shape("1x9999x9999") == (1, 9999, 9999)
+
+
 @given(st.text(max_size=12))
 def test_any_text_is_read_or_refused(text):
     for read in (duration_s, share):

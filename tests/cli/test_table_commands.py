@@ -3,6 +3,9 @@
 import csv
 import dataclasses
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -58,12 +61,28 @@ def test_export_that_cannot_be_is_one_clear_message(run, table, tmp_path, argume
     assert "Traceback" not in err
 
 
+def test_a_wrong_path_is_told_where_pyarrow_is_missing_too(run, table, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert f"Is a directory: {tmp_path}\n" in run("export", table, "--parquet", tmp_path)[2]
+    code, _, err = run("export", table, "--parquet", tmp_path / "rows.parquet")
+    assert code == 1
+    assert "Parquet files need pyarrow" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_shows_a_picture_too(run, table, tmp_path):
-    code, _, err = run("show", table, "--png", tmp_path / "table.png")
+    code, out, _ = run("show", table, "--png", tmp_path / "table.png")
     assert code == 0
-    assert "3x3 convolution at 9x9, stride 1, pool 2" in err
+    assert "3x3 convolution at 9x9, stride 1, pool 2" in out
     with Image.open(tmp_path / "table.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_a_picture_is_named_as_what_it_is(run, table, tmp_path):
+    code, out, err = run("show", table, "--png", tmp_path / "table.pdf")
+    assert (code, out) == (2, "")
+    assert "--png" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_knows_memory_and_size_of_each_layer(run, table):
@@ -93,6 +112,14 @@ def test_merge_says_that_a_calibration_is_dropped(run, table, tmp_path):
     assert read_table(out).header.made["command"] != loaded.header.made["command"]
 
 
+def test_merge_writes_what_list_finds(run, table, tmp_path):
+    code, _, err = run("merge", table, table, "--out", tmp_path / "both.csv")
+    assert code == 2
+    assert "--out" in err
+    assert ".tsv" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_merge_into_a_folder_names_the_folder(run, table, tmp_path):
     code, _, err = run("merge", table, table, "--out", tmp_path)
     assert code == 1
@@ -120,3 +147,40 @@ def test_says_what_is_more_than_noise(run, table, tmp_path):
     found = json.loads(out)
     assert [change["key"] for change in found["beyond_noise"]] == [key]
     assert found["sentinel_spreads"] == [0, 0]
+
+
+def test_names_to_copy_stand_in_one_line(run, table, monkeypatch):
+    """At a narrow terminal too."""
+    monkeypatch.setenv("COLUMNS", "30")
+    for at_terminal in (False, True):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: at_terminal)  # noqa: B023 - at once
+        code, out, err = run("list", "--out", table.parent)
+        assert (code, err) == (0, "")
+        _, line = out.splitlines()
+        assert line.split()[:3] == [NAME, "simulated", str(len(read_table(table).rows))]
+        assert line.rstrip().endswith("weight-stationary at 200 MHz")
+
+
+def test_only_a_terminal_gets_wrapped_lines(run, table, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    whole = run("show", table)[1].splitlines()
+    assert max(map(len, whole)) > 100
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", run("show", table)[1])
+    assert max(map(len, shown.splitlines())) <= 60
+
+
+def test_a_reader_that_stops_reading_is_no_traceback(table):
+    command = f"{sys.executable} -m metanas.cli.profile show {table} | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("device ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["nosuch", "file"])
+def test_only_a_folder_has_a_list(run, tmp_path, name):
+    (tmp_path / "file").touch()
+    code, out, err = run("list", "--out", tmp_path / name)
+    assert (code, out) == (2, "")
+    assert "--out" in err
+    assert name in err

@@ -83,7 +83,9 @@ def test_describes_what_is_simulated_and_what_is_not(settings, simulator, datafl
     assert list(description.runtimes) == [settings["backend"]]
 
 
-@pytest.mark.parametrize("asked", [{"batch": 8}, {"cache": "cold"}, {"threads": 2}], ids=str)
+@pytest.mark.parametrize(
+    "asked", [{"batch": 8}, {"cache": "cold"}, {"threads": 2}, {"energy": True}], ids=str
+)
 def test_other_ways_of_calling_are_refused(asked):
     device = make_simulator("mine", SYSTOLIC)
     with pytest.raises(UnsupportedError, match="mine is simulated: it does not model"):

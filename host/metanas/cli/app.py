@@ -13,11 +13,14 @@ from metanas.cli.adapt import adapt
 from metanas.cli.bundle import bundle
 from metanas.cli.export_network import export
 from metanas.cli.quantise import quantise
-from metanas.cli.shell import console, print_json, run_app
+from metanas.cli.results import print_result, tell
+from metanas.cli.shell import print_json, run_app
 from metanas.cli.train import train
+from metanas.cli.usage import PlainGroup
 from metanas.cli.verify import verify
 
 app = typer.Typer(
+    cls=PlainGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -92,8 +95,8 @@ def report(run: o.Run) -> None:
     from metanas.report import summary_table, write_report
 
     path = write_report(run)
-    console.print(summary_table(run))
-    console.print(str(path), highlight=False)
+    print_result(summary_table(run))
+    tell(str(path))
 
 
 def main() -> NoReturn:

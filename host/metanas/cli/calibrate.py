@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from metanas.cli.options import Json
+from metanas.cli.options import LARGEST_SEED, Json
 from metanas.cli.progress import progress_bar
 from metanas.cli.shell import console, print_json, say
 from metanas.devices import open_device
@@ -36,7 +36,9 @@ def calibrate(
             help="Networks to measure: half random, half such as a search would choose.",
         ),
     ] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of their choice, weights and order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of their choice, weights and order.")
+    ] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
     ] = False,

@@ -10,10 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from metanas.cli.options import Json
-from metanas.cli.shell import console, print_json, printable, say
+from metanas.cli.results import print_result, tell
+from metanas.cli.shell import print_json, printable, say
 from metanas.devices import DeviceEntry, inventory
 
-_STYLES = {"free": "green", "busy": "yellow", "unreachable": "red", "broken": "red"}
+_STYLES = {
+    "free": "green",
+    "busy": "yellow",
+    "unavailable": "yellow",
+    "unreachable": "red",
+    "broken": "red",
+}
 
 
 def devices(
@@ -27,10 +34,10 @@ def devices(
     if json:
         print_json(asdict(found))
         return
-    console.print(_listing(found.entries))
+    print_result(_listing(found.entries), whole_lines=True)
     for entry in found.entries:
         if entry.detail:
-            say(f"{entry.name}: {entry.detail}")
+            tell(f"{entry.name}: {entry.detail}")
     if any(entry.kind == "stranger" for entry in found.entries):
         say("to use one that is not paired: metanas-profile pair USER@ADDRESS")
     if found.warning:
@@ -45,10 +52,15 @@ def _listing(entries: tuple[DeviceEntry, ...]) -> Table:
         listing.add_row(
             *(_cell(text) for text in (entry.name, entry.id[:8], entry.where, entry.machine)),
             *(_cell(", ".join(entry.runtimes)), "yes" if entry.paired else ""),
-            *(Text(entry.state, style=_STYLES.get(entry.state, "")), _cell(entry.agent_version)),
+            *(_state(entry), _cell(entry.agent_version)),
         )
     return listing
 
 
+def _state(entry: DeviceEntry) -> Text:
+    text = "broken file" if entry.kind == "broken" else entry.state
+    return Text(text, style=_STYLES.get(entry.state, ""))
+
+
 def _cell(text: str) -> Text:
-    return Text(printable(text), overflow="fold")
+    return Text(printable(text))

@@ -12,7 +12,8 @@ from rich.text import Text
 from metanas.cli.fleet import fleet_names, run_fleet
 from metanas.cli.options import Json
 from metanas.cli.progress import Advance
-from metanas.cli.shell import FAILED, console, print_failure, print_json, printable, say
+from metanas.cli.results import print_result, tell
+from metanas.cli.shell import FAILED, print_failure, print_json, printable
 from metanas.devices import Device
 from metanas_agent.finding import Finding
 
@@ -67,22 +68,22 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
             Text(finding.verdict, style=_STYLES[finding.verdict]),
             Text(printable(finding.found), overflow="fold"),
         )
-    console.print(listing)
+    print_result(listing)
     if warnings := _warnings(findings):
-        say(f"\nto mend, on {name}:")
+        tell(f"\nto mend, on {name}:")
     else:
-        say(f"\nnothing to mend on {name}")
+        tell(f"\nnothing to mend on {name}")
     _advise(warnings)
     if notes := [finding for finding in findings if finding.verdict == "ok" and finding.advice]:
-        say(f"\nfine, and could be better, on {name}:")
+        tell(f"\nfine, and could be better, on {name}:")
     _advise(notes)
 
 
 def _advise(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        say(f"{finding.check}: {finding.advice}")
+        tell(f"{finding.check}: {finding.advice}")
         if finding.command:
-            say(f"    {finding.command}")
+            tell(f"    {finding.command}")
 
 
 def _warnings(findings: Sequence[Finding]) -> list[Finding]:

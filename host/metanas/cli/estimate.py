@@ -12,6 +12,7 @@ import typer
 from metanas.cli.options import Json
 from metanas.cli.progress import progress_bar
 from metanas.cli.shell import print_json, say
+from metanas.cli.timing_options import DEFAULT_BUDGET_MS, BudgetMs, Seed
 from metanas.devices import open_device
 from metanas.profiling import (
     LatencyTable,
@@ -42,10 +43,8 @@ def estimate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the tables; your data folder if not given.")
     ] = None,
-    budget_ms: Annotated[
-        float, typer.Option(min=1.0, help="Most milliseconds to spend on one timing of a row.")
-    ] = 100.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
+    budget_ms: BudgetMs = DEFAULT_BUDGET_MS,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a few layers of a new device, and estimate its table from those of other devices.
@@ -78,17 +77,20 @@ def estimate(
     table = estimator.estimate(measured)
     path = folder / table_name(table.header.device.name, space, str(table.shared("source")))
     if table.shared("source") != "estimated":
-        say(f"every row of {device} is measured: there is nothing to estimate")
+        say(f"every row of {device} is {table.shared('source')}: there is nothing to estimate")
     else:
         write_table(table, path)
     found = _summary(table)
     if json:
         print_json({"table": str(path), **found})
-    else:
+    elif found["estimated"]:
         say(
-            f"{found['measured']} rows measured, {found['estimated']} estimated, half of them to "
-            f"within {found['median_half_interval']:.0%} with 95% confidence: {path}"
+            f"{found['measured']} rows {table.header.device.source}, {found['estimated']} "
+            f"estimated, half of them to within {found['median_half_interval']:.0%} with 95% "
+            f"confidence: {path}"
         )
+    else:
+        say(f"{len(table.rows)} rows: {path}")
 
 
 def _summary(table: LatencyTable) -> dict[str, str | int | float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +14,11 @@ import typer
 from metanas.cli.fleet import Failure
 from metanas.cli.shell import FAILED, console, print_failure, print_json, say
 from metanas.cli.table_view import show_table, verdict_counts
-from metanas.profiling import OVER_BUDGET, LatencyTable, expected_shares
+from metanas.cli.timing_options import DEFAULT_BUDGET_MS
+from metanas.profiling import OVER_BUDGET, LatencyTable, expected_shares, user_folder
+from metanas.profiling.timings import plain_settings
 from metanas.spaces import SearchSpace
+from metanas_agent.timer import TimerSettings
 
 _NAMED_LAYERS = 3
 
@@ -62,9 +67,31 @@ class Measured(NamedTuple):
             share = sum(shares.get(key, 0.0) for key in over_budget)
             say(
                 f"left out, for the budget is spent: {len(over_budget)} layers, about {share:.0%} "
-                f"of the work of a random architecture: {_named(over_budget)}; "
-                "the same command goes on from here"
+                f"of the work of a random architecture: {_named(over_budget)}"
             )
+            say(
+                "until it has those too, adapt and calibrate refuse the table; show, diff and "
+                "export take it"
+            )
+            say("the same command goes on from here, without --budget to the end")
+            if command := self._estimate():
+                say(f"or guess the rest by another device's table of this space: {command}")
+
+    def _estimate(self) -> str:
+        """The command that guesses the rest; empty if it times layers in another way."""
+        header = self.table.header
+        budget_ms, seed = header.timer["budget_ms"], header.timer["seed"]
+        usual = TimerSettings(budget_ms=float(budget_ms), seed=int(seed))
+        if header.device.source != "measured" or header.timer != plain_settings(usual):
+            return ""
+        options = {"--device": header.device.name, "--from": "TABLE"}
+        if budget_ms != DEFAULT_BUDGET_MS:
+            options["--budget-ms"] = f"{budget_ms:g}"
+        if seed:
+            options["--seed"] = str(seed)
+        if self.path.parent != user_folder():
+            options["--out"] = str(self.path.parent)
+        return shlex.join(["metanas-profile", "estimate", *chain.from_iterable(options.items())])
 
     def show_failures(self) -> None:
         """One line, if any layer could not be timed."""

@@ -21,6 +21,8 @@ from metanas.cli.progress import Advance, profile_device
 from metanas.cli.quantities import duration_s, image_shape, share
 from metanas.cli.shell import run_app
 from metanas.cli.tables import diff, list_tables, merge, show
+from metanas.cli.timing_options import DEFAULT_BUDGET_MS, Batch, BudgetMs, Seed, Threads
+from metanas.cli.usage import PlainGroup
 from metanas.devices import Device
 from metanas.profiling import table_name, user_folder
 from metanas.spaces import SPACES, make_space
@@ -53,6 +55,7 @@ _EXAMPLES = """Examples:
 """
 
 app = typer.Typer(
+    cls=PlainGroup,
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
@@ -129,9 +132,7 @@ def measure(
             "It is of this command's run; the same command again goes on for as long again."
         ),
     ] = "",
-    budget_ms: Annotated[
-        float, typer.Option(min=1.0, help="Most milliseconds to spend on one timing of a row.")
-    ] = 100.0,
+    budget_ms: BudgetMs = DEFAULT_BUDGET_MS,
     interval: Annotated[
         str,
         typer.Option(help="A timing ends when its median is known to this, with 95% confidence."),
@@ -139,9 +140,7 @@ def measure(
     rounds: Annotated[
         int, typer.Option(min=1, help="Timings of each row, far apart; the fastest is kept.")
     ] = 2,
-    batch: Annotated[
-        int, typer.Option(min=1, help="Images in one call; more than one takes a GPU or torch.")
-    ] = 1,
+    batch: Batch = 1,
     cache: Annotated[
         str,
         typer.Option(
@@ -150,9 +149,7 @@ def measure(
             callback=_cache,
         ),
     ] = "warm",
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads that share the work of one call.")
-    ] = 1,
+    threads: Threads = 1,
     energy: Annotated[
         bool,
         typer.Option(
@@ -161,7 +158,7 @@ def measure(
             "some 15 ms more.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order of rows and their inputs.")] = 0,
+    seed: Seed = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")
     ] = False,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from metanas.cli.shell import printable
 from metanas.profiling import Grid, LatencyTable, TableDiff, grids
 from metanas_agent.measurement import VERDICTS
 
@@ -35,32 +36,43 @@ def show_table(console: Console, table: LatencyTable, *, heat_map: bool) -> None
 
 
 def show_list(console: Console, heads: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
-    """One line a table."""
+    """One line a table, its name first: people copy that."""
     if not heads:
         message = f"no tables in {folder}; metanas-profile --device local makes one"
         console.print(message, soft_wrap=True)
         return
-    listing = Table(Column("table", overflow="fold"), "device", "source", "rows", "made", box=None)
+    listing = Table("table", "source", Column("rows", justify="right"), "made", "device", box=None)
     for path, head in heads.items():
+        name = Text(printable(Path(path).name))
         if "error" in head:
-            listing.add_row(Text(Path(path).name), Text(head["error"], style="red"))
-        else:
-            made = str(head.get("made", {}).get("made", ""))
-            device = str(head.get("device", {}).get("processor", ""))
-            source = str(head.get("source", ""))
-            listing.add_row(*map(Text, (Path(path).name, device, source, str(head["rows"]), made)))
+            listing.add_row(name, Text("broken file", style="red"))
+            continue
+        made = str(head.get("made", {}).get("made", ""))
+        device = str(head.get("device", {}).get("processor", ""))
+        cells = (str(head.get("source", "")), str(head["rows"]), made, device)
+        listing.add_row(name, *(Text(printable(cell)) for cell in cells))
     console.print(listing)
 
 
+def broken_tables(heads: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each of those files that are no tables, or broken ones: what is wrong."""
+    return (f"error: {head['error']}" for head in heads.values() if "error" in head)
+
+
 def show_diff(console: Console, found: TableDiff) -> None:
-    """The summary, then the largest changes that are more than noise."""
+    """How much the tables have in common, then the largest changes that are more than noise."""
+    if found.removed or found.added:
+        console.print(
+            f"{len(found.removed)} layers only in the first, {len(found.added)} only in the second",
+            highlight=False,
+            soft_wrap=True,
+        )
     beyond = found.beyond_noise
     before, after = found.spreads
     console.print(
         f"{len(found.changes)} layers in both: median change {found.median_change:+.1%}, "
         f"{len(beyond)} beyond noise, {len(found.changes) - len(beyond)} within "
-        f"(intervals, and sentinels of ±{before:.1%} and ±{after:.1%}); "
-        f"{len(found.removed)} only in the first, {len(found.added)} only in the second",
+        f"(intervals, and sentinels of ±{before:.1%} and ±{after:.1%})",
         highlight=False,
         soft_wrap=True,
     )
@@ -73,6 +85,15 @@ def show_diff(console: Console, found: TableDiff) -> None:
         console.print(listing)
     if len(beyond) > _MOST_CHANGES:
         console.print(f"and {len(beyond) - _MOST_CHANGES} more; --json has them all")
+
+
+def few_in_common(found: TableDiff) -> str:
+    """What to say where most layers of the larger table are not in the other; else empty."""
+    common = len(found.changes)
+    most = common + max(len(found.removed), len(found.added))
+    if 2 * common >= most:
+        return ""
+    return f"only {common} of {most} layers are in both: are the tables whole, and of one space?"
 
 
 def _facts(table: LatencyTable) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,9 @@ import typer
 
 from metanas.cli.measured import summary
 from metanas.cli.options import Json
-from metanas.cli.shell import console, print_json, say
-from metanas.cli.table_view import show_diff, show_list, show_table
+from metanas.cli.results import result_console
+from metanas.cli.shell import print_json, say
+from metanas.cli.table_view import broken_tables, few_in_common, show_diff, show_list, show_table
 from metanas.errors import TableError
 from metanas.profiling import diff as compare
 from metanas.profiling import (
@@ -24,11 +25,15 @@ from metanas.profiling import (
     write_table,
 )
 from metanas.profiling import merge as union
+from metanas.profiling.table.store import SUFFIX
 
 
 def list_tables(
     out: Annotated[
-        Path | None, typer.Option(help="Folder to look in; your data folder if not given.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder to look in; your data folder if not given."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -42,7 +47,9 @@ def list_tables(
     if json:
         print_json([{"table": path, **head} for path, head in heads.items()])
     else:
-        show_list(console, heads, out or user_folder())
+        show_list(result_console(whole_lines=True), heads, out or user_folder())
+        for line in broken_tables(heads):
+            say(line)
 
 
 def show(
@@ -53,6 +60,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show where a table comes from, how far it can be trusted, and a heat map of its rows."""
+    if png and png.suffix.lower() != ".png" and not png.is_dir():
+        raise typer.BadParameter(f"{png} would be a PNG file; name it so", param_hint="--png")
     loaded = read_table(find_table(table))
     if png:
         from metanas.report.heat_map import write_heat_map  # noqa: PLC0415 - matplotlib is slow
@@ -62,7 +71,7 @@ def show(
         rows = list(records(loaded))
         print_json({**summary(loaded), "header": asdict(loaded.header), "measurements": rows})
     else:
-        show_table(console, loaded, heat_map=True)
+        show_table(result_console(), loaded, heat_map=True)
 
 
 def diff(
@@ -88,13 +97,15 @@ def diff(
             }
         )
     else:
-        show_diff(console, found)
+        show_diff(result_console(), found)
+        if warning := few_in_common(found):
+            say(f"warning: {warning}")
 
 
 def merge(
     first: Annotated[str, typer.Argument(help="A table: path or name.")],
     second: Annotated[str, typer.Argument(help="Another table of the same device.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, typer.Option(help="Table to write, such as both.tsv.")],
     json: Json = False,
 ) -> None:
     """Put the rows of two tables of one device into one.
@@ -102,6 +113,12 @@ def merge(
     Of two rows of one layer the one to trust more is kept: not throttled, measured rather than
     estimated, not noisy, the tighter interval, in this order.
     """
+    if out.suffix != SUFFIX and not out.is_dir():
+        raise typer.BadParameter(
+            f"{out} would be a table, and list finds those that end in {SUFFIX}; name it so "
+            "(export writes CSV)",
+            param_hint="--out",
+        )
     paths = [find_table(name) for name in (first, second)]
     loaded = [read_table(path) for path in paths]
     merged = union(*loaded)

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from metanas.devices.client import AgentDevice
 from metanas.devices.discovery import LIMIT_S, Discovered, discover
 from metanas.devices.endpoint import Endpoint, TcpEndpoint
+from metanas.devices.lacking import lacking
 from metanas.devices.paired import PairedEndpoint, addresses_of, claims_to_be
-from metanas.devices.profile import AgentProfile, BoardProfile, LocalProfile, SimulatorProfile
-from metanas.devices.registry import device_names, device_profile, name_of
+from metanas.devices.profile import (
+    AgentProfile,
+    BoardProfile,
+    DeviceProfile,
+    LocalProfile,
+    SimulatorProfile,
+)
+from metanas.devices.registry import device_names, device_profile, name_of, replacement
 from metanas.errors import (
     AgentUnreachableError,
     DeviceBusyError,
     DeviceProfileError,
     DiscoveryError,
+    ExtraMissingError,
     MetanasError,
     UntrustedError,
 )
 from metanas.pairing.records import PairedDevice, paired_devices
 from metanas_agent.messages import StatusReply
+from metanas_agent.runtimes import RUNTIMES
 
 _MOST_AT_ONCE = 32
 
-State = Literal["", "free", "busy", "unreachable", "not paired", "broken"]
+State = Literal["", "free", "busy", "unreachable", "unavailable", "not paired", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +54,11 @@ class DeviceEntry:
         runtimes: names of what can run a layer there. A paired board was asked; a stranger's are
             what it announces.
         paired: whether this host is paired with it.
-        state: whether it could start a job now.
+        state: whether it could start a job now; `unavailable` where this machine lacks what it
+            needs.
         agent_version: of its agent.
-        detail: whose job it does, or why it cannot be reached.
+        detail: whose job it does, why it cannot be reached or used, or that the user's own file
+            takes the place of one that metanas brings.
     """
 
     name: str
@@ -103,20 +114,54 @@ def inventory(timeout_s: float = LIMIT_S) -> Inventory:
 def _of_profile(name: str) -> DeviceEntry | None:
     """A line for what can be opened by its profile alone, None for a kind of board."""
     try:
-        profile = device_profile(name)
+        entry = _of_described(name, device_profile(name))
     except DeviceProfileError as error:
-        return DeviceEntry(name, "broken", state="broken", detail=error.what)
+        entry = DeviceEntry(name, "broken", state="broken", detail=error.what)
+    if entry and (own := replacement(name)):
+        told = f"as {own} says, in place of what metanas brings"
+        return replace(entry, detail="; ".join(filter(None, (entry.detail, told))))
+    return entry
+
+
+def _of_described(name: str, profile: DeviceProfile) -> DeviceEntry | None:
     match profile:
         case BoardProfile():
             return None
-        case LocalProfile(runtime=runtime, accelerator=accelerator):
-            machine = platform.machine() if accelerator == "cpu" else accelerator
-            return DeviceEntry(name, "local", machine=machine, runtimes=(runtime,), state="free")
-        case SimulatorProfile():
-            return DeviceEntry(name, "simulator", machine="simulated", state="free")
+        case LocalProfile():
+            return _of_local(name, profile)
+        case SimulatorProfile(settings=settings):
+            return _of_simulator(name, settings)
         case AgentProfile(address=address):
             entry = DeviceEntry(name, "agent", where=str(address))
             return _asked(entry, lambda: TcpEndpoint(address.host, address.port))
+
+
+def _of_local(name: str, profile: LocalProfile) -> DeviceEntry:
+    if profile.runtime not in RUNTIMES:
+        raise DeviceProfileError(
+            f"runtime is {profile.runtime!r}", hint=f"use one of {', '.join(RUNTIMES)}"
+        )
+    machine = platform.machine() if profile.accelerator == "cpu" else profile.accelerator
+    missing = lacking(profile)
+    return DeviceEntry(
+        name,
+        "local",
+        machine=machine,
+        runtimes=(profile.runtime,),
+        state="unavailable" if missing else "free",
+        detail=missing,
+    )
+
+
+def _of_simulator(name: str, settings: Mapping[str, Any]) -> DeviceEntry:
+    from metanas_simulators import make_simulator  # noqa: PLC0415 - they import this package
+
+    entry = DeviceEntry(name, "simulator", machine="simulated", state="free")
+    try:
+        make_simulator(name, settings).close()
+    except ExtraMissingError as error:
+        return replace(entry, state="unavailable", detail=f"{error.what}: {error.hint}")
+    return entry
 
 
 def _of_board(board: PairedDevice, *, found: Iterable[Discovered]) -> DeviceEntry:

@@ -48,6 +48,13 @@ def device_names() -> tuple[str, ...]:
     return tuple(sorted(_files()))
 
 
+def replacement(name: str) -> Path | None:
+    """The user's file that takes the place of one that metanas brings, if there is one."""
+    own = user_devices_folder() / f"{name}.toml"
+    brought = profiles_folder() / "devices" / own.name
+    return own if own.exists() and brought.exists() else None
+
+
 def device_profile(name: str) -> DeviceProfile:
     """What is known of a device or a kind of board; `HOST:PORT` is a device too.
 

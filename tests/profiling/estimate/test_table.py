@@ -92,7 +92,7 @@ class TestRefused:
             Estimator(space, [tables["ws"], tables["ws"]])
 
     def test_a_table_that_is_itself_estimated(self, space, estimated):
-        with pytest.raises(TableMismatchError, match="only 12 measured rows"):
+        with pytest.raises(TableMismatchError, match="only 12 simulated rows"):
             Estimator(space, [estimated])
 
     def test_emulated_tables_and_probes(self, space, tables, estimator, measured):

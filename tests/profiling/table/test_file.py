@@ -259,7 +259,7 @@ def test_another_format_version_is_refused(table, tmp_path):
         ("# rows = ", "# rows = 1.5\n# before = ", "does not say how many rows"),
         ("# seed = 3", f"# seed = {'9' * 5000}", "the header is broken"),
         ("# method = 2", "# method = 0", "method is 0"),
-        ("# rows = ", "# rows = 1", "different rows where the header says"),
+        ("# rows = ", "# rows = 1", "rows where the header says"),
         ("layer\tmedian_ms", "layer\tmean_ms", "not the column names"),
     ],
 )
@@ -309,9 +309,13 @@ def test_a_sentinel_of_another_kind_is_refused(table, tmp_path, value):
 def test_a_row_that_stands_twice_is_refused(table, tmp_path):
     path = tmp_path / "table.tsv"
     lines = format_table(table).splitlines()
-    path.write_text("\n".join([*lines[:-2], lines[-1], lines[-1]]))
-    with pytest.raises(TableError, match="different rows"):
-        read_table(path)
+    key, _, cells = lines[-1].partition("\t")
+    changed = f"{key}\t{cells.replace('0.0', '9.9', 1)}"
+    for kept in (lines[:-2], lines[:-1]):  # as many rows as the header says, as many layers
+        path.write_text("\n".join([*kept, lines[-1], changed]))
+        where = rf"line {len(kept) + 2}: {key} has a row already, on line {len(kept) + 1}"
+        with pytest.raises(TableError, match=where):
+            read_table(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe", b"hello\n", b"layer\tmedian_ms\n"])

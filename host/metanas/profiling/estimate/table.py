@@ -86,7 +86,8 @@ class Estimator:
         probes = self._known(measured)
         if len(probes.places) < FEWEST_PROBES:
             raise MissingRowsError(
-                f"only {len(probes.places)} layers of {measured.header.device.name} are measured",
+                f"only {len(probes.places)} layers of {measured.header.device.name} are "
+                f"{call.source}",
                 hint=f"measure {FEWEST_PROBES} at the least",
             )
         estimate = self._board.estimate(probes)
@@ -170,7 +171,7 @@ def _row(
         runtime_version=call.runtime_version,
         method=call.method,
         verdict="noisy",
-        reason=f"estimated from {probes} measured rows",
+        reason=f"estimated from {probes} {call.source} rows",
     )
     return rounded(row)
 
@@ -192,7 +193,7 @@ def _check(others: Sequence[LatencyTable]) -> None:
         if len(own_times(table)) < _FEWEST_ROWS:
             raise TableMismatchError(
                 f"the table of {table.header.device.name} has only {len(own_times(table))} "
-                "measured rows to estimate from",
+                f"{table.header.device.source} rows to estimate from",
                 hint="profile that device whole",
             )
     names = [table.header.device.name for table in others]

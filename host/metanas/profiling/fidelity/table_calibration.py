@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metanas.devices.device import Device
-from metanas.errors import CalibrationError, TableMismatchError
+from metanas.errors import CalibrationError, TableMismatchError, UnsupportedError
 from metanas.profiling.fidelity.calibration import FEWEST_NETWORKS, CalibrationReport, calibrate
 from metanas.profiling.fidelity.choice import as_searched
 from metanas.profiling.fidelity.comparison import (
@@ -67,6 +67,7 @@ def calibrate_table(
             single space; or it changed meanwhile, and stays as it is.
         MissingRowsError: the table lacks layers of a network.
         CalibrationError: too few networks could be timed; the journal is removed.
+        UnsupportedError: the device is simulated, and runs no networks.
         DeviceError: the device went away, or cannot run models.
         MeasurementFailedError: a network could not be timed.
     """
@@ -74,6 +75,11 @@ def calibrate_table(
     with exclusive(journal_path(path)), exclusive(journal):
         table = read_table(path)
         space, description, sentinel = space_of(table), device.describe(), table.header.sentinel
+        if description.source == "simulated":
+            raise UnsupportedError(
+                f"{device.name} is simulated: it runs no networks to calibrate {path} with",
+                hint="calibrate a table of a device that runs them, such as local",
+            )
         check_same_device(table, description)
         rng = np.random.default_rng(seed)
         random = space.sample(networks - networks // 2, rng)

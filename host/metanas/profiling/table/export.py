@@ -54,20 +54,20 @@ def write_parquet(table: LatencyTable, path: Path) -> None:
         ExtraMissingError: pyarrow is not installed.
         IsADirectoryError: the path is a folder's.
     """
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise ExtraMissingError(
-            "Parquet files need pyarrow, which is not installed",
-            hint='pip install "metanas[parquet]", or export to CSV',
-        ) from error
-    header = {"format": FORMAT, **asdict(table.header)}
-    schema = pa.schema(
-        [pa.field(name, _arrow_type(pa, name)) for name in _names()],
-        metadata={"metanas": json.dumps(header, ensure_ascii=False)},
-    )
-    with replacing(path) as part:
+    with replacing(path) as part:  # a wrong path is told first, whatever is installed
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - an extra
+            import pyarrow.parquet as pq  # noqa: PLC0415
+        except ImportError as error:
+            raise ExtraMissingError(
+                "Parquet files need pyarrow, which is not installed",
+                hint='pip install "metanas[parquet]", or export to CSV',
+            ) from error
+        header = {"format": FORMAT, **asdict(table.header)}
+        schema = pa.schema(
+            [pa.field(name, _arrow_type(pa, name)) for name in _names()],
+            metadata={"metanas": json.dumps(header, ensure_ascii=False)},
+        )
         pq.write_table(pa.Table.from_pylist(list(records(table)), schema), part)
 
 

@@ -62,7 +62,7 @@ def read_table(path: Path) -> LatencyTable:
     shared = {name: parts.head.get(name) for name in SHARED_FIELDS}
     rows = dict(parse_rows(parts.body, shared, path=path, first=parts.head_lines + 1))
     if len(rows) != count:
-        raise broken(path, f"{len(rows)} different rows where the header says {count}: truncated?")
+        raise broken(path, f"{len(rows)} rows where the header says {count}: truncated?")
     return LatencyTable(parts.header, rows)
 
 

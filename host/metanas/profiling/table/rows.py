@@ -81,7 +81,7 @@ def parse_rows(
         first: number of the text's first line in the file.
 
     Raises:
-        TableError: a line is no row; the message names it.
+        TableError: a line is no row, or of a layer that has one already; the message names it.
     """
     head, *rest = (line.removesuffix("\r") for line in text.split("\n"))
     names = ["layer", *COLUMNS]
@@ -99,7 +99,10 @@ def parse_rows(
     for (name, parse), column in zip(COLUMNS.items(), columns, strict=True):
         values[name] = map(parse, column)
     made = map(Measurement, *(values[name] for name in _FIELDS))  # by place: names cost a third
+    found: dict[str, int] = {}
     for number, key in zip(lines, keys, strict=False):  # without lines, there is one empty key
+        if found.setdefault(key, number) != number:  # as git may leave it, merging two versions
+            raise broken(path, f"{key} has a row already, on line {found[key]}", number)
         try:
             parse_layer(key)
             yield key, next(made)  # parses the cells of this row alone
