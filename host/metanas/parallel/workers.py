@@ -6,82 +6,27 @@ each holds the same state. The first worker is the calling process itself.
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
-from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
-import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch.multiprocessing import get_context
 
 from metanas.accelerator import Accelerator, open_accelerator
-from metanas.allocator import keep_freed_memory
-from metanas.errors import MetanasError, WorkerError
+from metanas.errors import WorkerError
+from metanas.parallel.group import LOOPBACK, Group, join, settle
+from metanas.parallel.helper import LAST_BREATH_S, interrupts_held, serve
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CPU = torch.device("cpu")
-_LOOPBACK = "127.0.0.1"
-_PATIENCE = timedelta(minutes=10)
-_LAST_BREATH_S = 5
-"""How long a process that has gone silent may take to end, on a busy machine."""
-
 _LOST = (RuntimeError, EOFError, ConnectionError)
 """What a process meets when another one goes away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A process's place among the workers.
-
-    Args:
-        rank: 0 is the process that a user started; it alone writes files.
-        size: number of workers.
-        device: where this process computes.
-    """
-
-    rank: int = 0
-    size: int = 1
-    device: torch.device = _CPU
-
-    @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes files."""
-        return self.rank == 0
-
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the workers."""
-        if self.size == 1 or not tensors:
-            return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
-        flat /= self.size
-        start = 0
-        for tensor in tensors:
-            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
-            start += tensor.numel()
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over the workers, in place."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-        return tensor
-
-    def share(self, count: int) -> range:
-        """Which of `count` items are this worker's."""
-        return range(self.rank, count, self.size)
 
 
 class Workers:
@@ -109,7 +54,7 @@ class Workers:
         Raises:
             WorkerError: a worker died.
         """
-        _settle()
+        settle()
         if self.group.size > 1:
             try:
                 with self._blaming():
@@ -165,15 +110,15 @@ class Workers:
     def _gather(self) -> None:
         """Start the helpers, and join them when all are ready.
 
-        They take seconds to import. Waiting for them in `_join` would bear neither Ctrl-C nor the
+        They take seconds to import. Waiting for them in `join` would bear neither Ctrl-C nor the
         death of one of them.
         """
         context = get_context("spawn")
-        with _interrupts_held():
+        with interrupts_held():
             for rank in range(1, self.group.size):
                 here, there = context.Pipe()
                 process = context.Process(
-                    target=_serve, args=(there, rank, self.group.size), daemon=True
+                    target=serve, args=(there, rank, self.group.size), daemon=True
                 )
                 process.start()
                 there.close()
@@ -183,7 +128,7 @@ class Workers:
         port = _free_port()
         for _, connection in self._helpers:
             connection.send(port)
-        _join(0, self.group.size, port)
+        join(0, self.group.size, port)
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:
@@ -221,90 +166,12 @@ def _failed(rank: int, failure: str) -> WorkerError:
 
 
 def _died(process: BaseProcess) -> bool:
-    process.join(timeout=_LAST_BREATH_S)
+    process.join(timeout=LAST_BREATH_S)
     return not process.is_alive()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits until the block ends; to processes that start in it, it never comes.
-
-    A mask, unlike a handler, outlives `exec`: it holds while a helper still imports.
-    """
-    resource_tracker.ensure_running()  # its start would end the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve(connection: Connection, rank: int, size: int) -> None:
-    """A helper's whole life: join, then run what arrives until the pipe closes.
-
-    A failure ends it, so that nobody waits for its part in what they were doing together. So does
-    the end of the calling process, which alone decides when to stop.
-    """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _settle()
-    try:
-        connection.send(None)
-        _join(rank, size, connection.recv())
-        while True:
-            function, args, kwargs = connection.recv()
-            failure = _failure_of(function, Group(rank, size), args, kwargs)
-            connection.send(failure)
-            if failure:
-                return
-    except (EOFError, ConnectionError):
-        return
-    except RuntimeError:
-        if not _parent_ended(_LAST_BREATH_S):  # which breaks the connections to it first
-            raise
-
-
-def _end_with_parent() -> None:
-    """Not even the work in hand is of use to anybody then."""
-    _parent_ended(None)
-    os._exit(1)
-
-
-def _parent_ended(timeout_s: float | None) -> bool:
-    """Wait for the end of the calling process; whether it came."""
-    parent = parent_process()
-    assert parent, "only helpers ask"
-    parent.join(timeout_s)
-    return not parent.is_alive()
-
-
-def _failure_of(
-    function: Callable[..., object], group: Group, args: Any, kwargs: Any
-) -> str | None:
-    try:
-        function(group, *args, **kwargs)
-    except MetanasError as error:
-        return str(error)
-    return None
-
-
-def _settle() -> None:
-    """A worker is one thread, and its memory stays with it."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-
-
-def _join(rank: int, size: int, port: int) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"tcp://{_LOOPBACK}:{port}",
-        rank=rank,
-        world_size=size,
-        timeout=_PATIENCE,
-    )
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
