@@ -33,7 +33,7 @@ def test_it_does_not_get_into_a_run_folder(emulated, settings, tmp_path):
         folder.keep_table(emulated)
     assert folder.tables == {}
     folder.keep_table(emulated, allow_emulated=True)
-    assert read_table(folder.known_table("array")).shared("source") == "emulated"
+    assert read_table(folder.table("array")).shared("source") == "emulated"
 
 
 def test_one_that_is_there_is_asked_for_each_time(emulated, settings, tmp_path):

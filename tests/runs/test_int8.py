@@ -72,7 +72,7 @@ def test_a_search_on_it_counts_int8(workers, run, glyphs, settings):
         SearchSettings(population=4, rounds=1, tasks=1, finalists=1, final_tasks=1, queries=1),
     )
     space = settings.make_space(glyphs, dtype="int8")
-    table = read_table(run.known_table("local"))
+    table = read_table(run.table("local"))
     genes = space.encode([space.parse(result.winner.architecture)])
     costs = result.winner.costs
     assert costs["latency_ms[local]"] == pytest.approx(table.latency_ms(space, genes)[0])
@@ -84,7 +84,7 @@ def test_tables_of_two_dtypes_are_not_searched_together(run, glyphs, table_file,
     assert mixed.priced_space(glyphs).dtype == "float32"
     mixed.keep_table(table_file)
     assert mixed.priced_space(glyphs).dtype == "float32"
-    mixed.keep_table(run.known_table("local"))
+    mixed.keep_table(run.table("local"))
     with pytest.raises(TableMismatchError, match="array: float32, local: int8"):
         mixed.priced_space(glyphs)
 
@@ -114,7 +114,7 @@ def test_int8_is_tried_on_the_device_and_kept_only_if_it_wins(run, trial):
 def test_what_the_int8_table_promised_stands_beside(run, trial):
     space = run.priced_space(run.settings.load_data())
     genes = space.encode([space.parse(ARCHITECTURE)])
-    table = read_table(run.known_table("local"))
+    table = read_table(run.table("local"))
     assert trial.predicted is not None
     assert trial.predicted.memory_bytes == space.memory_bytes(genes)[0]
     assert trial.predicted.latency_ms == pytest.approx(table.latency_ms(space, genes)[0])

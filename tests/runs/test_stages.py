@@ -104,7 +104,7 @@ class TestWholeLoop:
     def test_a_table_is_kept_by_the_name_of_its_device(self, folder, table_file):
         folder.keep_table(table_file)
         assert folder.tables == {"array": folder.path / "tables" / "array.tsv"}
-        assert read_table(folder.known_table("array")).rows == read_table(table_file).rows
+        assert read_table(folder.table("array")).rows == read_table(table_file).rows
 
     def test_an_architecture_is_found(self, workers, folder):
         seen = []

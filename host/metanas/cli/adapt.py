@@ -14,10 +14,6 @@ from metanas.cli.shell import console, print_json, say
 def adapt(
     run: o.Run,
     *,
-    table: Annotated[
-        list[str],
-        typer.Option(help="Latency table, path or name from metanas-profile list; repeatable."),
-    ],
     constraint: Annotated[
         list[str],
         typer.Option(
@@ -25,6 +21,13 @@ def adapt(
             "network's), 'memory_bytes<=2M' or 'params<=70k'; repeatable."
         ),
     ],
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Latency table, path or name from metanas-profile list; repeatable. Needed where "
+            "a latency or an energy is limited."
+        ),
+    ] = None,
     front: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,7 +120,7 @@ def adapt(
     earlier = [RunFolder.open(path) for path in warm_start or ()]
     source = RunFolder.open(supernet or run)
     trained = load_checkpoint(source.training(SUPERNET).checkpoint)
-    tables = tables_by_device(map(find_table, table), allow_emulated=allow_emulated)
+    tables = tables_by_device(map(find_table, table or ()), allow_emulated=allow_emulated)
     search = SearchSettings(
         population=population,
         rounds=rounds,

@@ -155,7 +155,7 @@ def evaluate_trained(
 def verify_deployed(
     device: Device,
     folder: RunFolder,
-    table: LatencyTable,
+    table: LatencyTable | None,
     timer: TimerSettings,
     *,
     name: str,

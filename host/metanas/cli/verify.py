@@ -77,7 +77,9 @@ def verify(
         if table or images:
             raise typer.BadParameter("a run has its own", param_hint="--table or --images")
         folder = RunFolder.open(what)
-        known = read_table(folder.known_table(device))
+        known = read_table(folder.table(device)) if device in folder.tables else None
+        if known is None:
+            say(f"{what} has no table of {device}: no latency was promised there")
         with closing(open_device(device, on_wait=say)) as opened:
             result = stages.verify_deployed(
                 opened,

@@ -121,21 +121,6 @@ class RunFolder:
         """
         return self.settings.make_space(data, dtype=common_dtype(self.tables))
 
-    def known_table(self, device: str) -> Path:
-        """The table of a device, which must be in the folder.
-
-        Raises:
-            RunFolderError: it is not.
-        """
-        if device not in self.tables:
-            known = ", ".join(self.tables) or "none"
-            raise RunFolderError(
-                f"{self.path} has no table of {device!r}; it has: {known}",
-                hint="profile it, and give its table beside the others: "
-                f"metanas adapt {self.path} --table ... --table ...",
-            )
-        return self.table(device)
-
     def keep_table(self, source: Path, *, allow_emulated: bool = False) -> Path | None:
         """Copy a table into the folder, so that the run stays whole by itself.
 

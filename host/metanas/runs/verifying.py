@@ -49,7 +49,7 @@ def predict(space: SearchSpace[Any], architecture: str, table: LatencyTable) -> 
 def verify_on(
     device: Device,
     folder: RunFolder,
-    table: LatencyTable,
+    table: LatencyTable | None,
     timer: TimerSettings,
     *,
     name: str = FOUND,
@@ -65,7 +65,7 @@ def verify_on(
     Args:
         device: where to run it.
         folder: with a trained network of that name.
-        table: of the device.
+        table: of the device; without one, nothing was promised.
         timer: how long and how surely to time; all else is as the table's rows were timed.
         name: `found`, or another training's.
         episodes: test tasks to adapt to.
@@ -79,15 +79,15 @@ def verify_on(
         UnsupportedError: the table is of int8.
     """
     space = folder.settings.make_space(folder.settings.load_data())
-    if any(settings.get("dtype") == "int8" for settings in table.header.spaces):
+    if table and any(settings.get("dtype") == "int8" for settings in table.header.spaces):
         raise UnsupportedError(
             "the table is of int8, and this would run the float32 network",
             hint="metanas quantise runs both there; or verify with a table of float32",
         )
     architecture = trained_architecture(folder, name)
-    predicted = predict(space, architecture, table)
+    predicted = predict(space, architecture, table) if table else None
     networks = export(folder, name, tasks=episodes, opset=readable_opset(device))
-    settings = timer_of(table, timer)
+    settings = timer_of(table, timer) if table else timer
     verification = verify(
         device,
         networks,
@@ -95,7 +95,7 @@ def verify_on(
         predicted=predicted,
         settings=settings,
         latency_tolerance=latency_tolerance,
-        pace=lambda: slowdown(device, table, settings),
+        pace=lambda: slowdown(device, table, settings) if table else None,
         on_verified=observer,
     )
     write_verification(folder.verification, verification)
