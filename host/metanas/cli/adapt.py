@@ -64,7 +64,7 @@ def adapt(
         ),
     ] = False,
     latency_tolerance: Annotated[
-        float, typer.Option(min=0, help="Share that it may be off with --closed-loop.")
+        float, typer.Option(min=0, max=100, help="Share that it may be off with --closed-loop.")
     ] = 0.1,
     population: Annotated[int, typer.Option(min=2, help="P of algorithm 1.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="M of algorithm 1.")] = 200,

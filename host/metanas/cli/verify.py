@@ -30,7 +30,7 @@ def verify(
         ),
     ] = 20,
     latency_tolerance: Annotated[
-        float, typer.Option(min=0, help="Share that the measured latency may be off.")
+        float, typer.Option(min=0, max=100, help="Share that the measured latency may be off.")
     ] = 0.25,
     table: Annotated[
         str, typer.Option(help="Of a file: the table that says what latency to expect.")
